@@ -1,0 +1,478 @@
+/* ask.h - the questions that processes may put to one another, and their answers: the one interface file (with ask.c).
+ *
+ * Each question is a struct, its answer another; ask.c has the row that says which fields travel, which roles may ask it, and
+ * when.  The keeper checks role, moment and binding before a handler sees anything: after a login the account comes from the binding of
+ * (channel, session), never from a field.
+ *
+ * All slices borrow from whoever made the message.  Wall times are Unix milliseconds. */
+#pragma once
+
+#include "ask/field.h"
+#include "base/clock.h"
+#include "base/limits.h"
+
+/* Who may ask: a set. */
+enum role {
+    ROLE_NONE = 0,
+    ROLE_MX = 1,          /* gate pool for strangers' mail */
+    ROLE_USER = 2,        /* gate pool for submission and mailboxes */
+    ROLE_COURIER = 4,
+    ROLE_CTL = 8,         /* the command line, through the control socket or in its own process */
+    ROLE_KEEPER = 16,
+    ROLE_SUPERVISOR = 32,
+};
+const char *role_name(enum role role); /* "mx", "user", ... */
+
+enum ask_when { ASK_ANY_TIME, ASK_BEFORE_LOGIN, ASK_AFTER_LOGIN };
+
+/* SESSION asks: an answer comes for each, but for END_SESSION. */
+enum ask_kind {
+    ASK_NONE = 0,
+    /* gates */
+    ASK_LOGIN,          /* is this the password? */
+    ASK_LOGIN_APOP,     /* is this the digest? */
+    ASK_MAIL,           /* submission: may this session send as this sender? */
+    ASK_RCPT,           /* is there such a recipient, and may this session write to him? */
+    ASK_STAGE,          /* lend a descriptor for a body that is too large for a frame */
+    ASK_DELIVER,        /* take this message: OK means it is on disk */
+    ASK_RESET,          /* the transaction is over without a message: give reservations back */
+    ASK_END_SESSION,    /* the session is gone (no answer) */
+    ASK_DROP_LIST,      /* POP3: the maildrop, a page at a time */
+    ASK_FETCH,          /* bodies, as stored, read ahead */
+    ASK_EXPUNGE,        /* POP3 QUIT: remove these */
+    /* courier */
+    ASK_CLAIM,          /* a message that is due; answered when there is one */
+    ASK_QUEUE_BODY,     /* the next stored frames of a claimed message */
+    ASK_SETTLE,         /* what became of its recipients */
+    /* command line */
+    ASK_ACCOUNT_ADD, ASK_ACCOUNT_LIST, ASK_ACCOUNT_PASSWORD, ASK_ACCOUNT_SET, ASK_ACCOUNT_REMOVE,
+    ASK_DEVICE_ADD, ASK_DEVICE_LIST, ASK_DEVICE_REVOKE,
+    ASK_ALIAS_ADD, ASK_ALIAS_LIST, ASK_ALIAS_REMOVE,
+    ASK_DOMAIN_ADD, ASK_DOMAIN_LIST, ASK_DOMAIN_REMOVE,
+    ASK_LEASE_LIST, ASK_LEASE_REVOKE,
+    ASK_QUEUE_LIST, ASK_QUEUE_SHOW, ASK_QUEUE_CHANGE,
+    ASK_STATUS,
+    ASK_KINDS
+};
+
+/* ---- login -------------------------------------------------------------------------------------------------------- */
+
+enum protocol_kind { PROTOCOL_SMTP = 1, PROTOCOL_POP3 = 2, PROTOCOL_IMAP = 3 };
+enum mechanism { MECHANISM_PASSWORD = 1 /* USER/PASS, LOGIN command */, MECHANISM_PLAIN, MECHANISM_LOGIN, MECHANISM_APOP };
+const char *mechanism_name(enum mechanism mechanism); /* "PASS", "PLAIN", "LOGIN", "APOP" */
+
+/* Rights of a credential: a set.  A person's password has all but RIGHT_INTERNAL_ONLY, which takes away. */
+enum right { RIGHT_SMTP = 1, RIGHT_POP3 = 2, RIGHT_IMAP = 4, RIGHT_LEASE = 8, RIGHT_INTERNAL_ONLY = 16 };
+#define RIGHTS_ALL (RIGHT_SMTP | RIGHT_POP3 | RIGHT_IMAP | RIGHT_LEASE)
+
+enum login_verdict {
+    LOGIN_OK = 1,
+    LOGIN_WRONG,    /* unknown name, wrong secret, disabled, not permitted this way: one text for all (C073) */
+    LOGIN_BUSY,     /* the hash pool is full: temporary */
+    LOGIN_TOO_SOON, /* POP3 LOGIN-DELAY: told only after the right password (D72) */
+};
+
+struct ask_login {
+    struct slice name, secret;   /* UTF-8; name may be an address, a login name or a local part */
+    struct slice authzid;        /* PLAIN: empty, or must name the same account (C086) */
+    struct slice session;        /* session id for the log: "u0-1a" */
+    struct ip peer, local;
+    uint8_t protocol, mechanism;
+    uint8_t encrypted;           /* 1: TLS is up */
+    uint8_t device_only;         /* 1: without TLS in the legacy lane: people's passwords are not tried */
+};
+struct ask_login_apop {
+    struct slice name, stamp, digest; /* stamp with its angle brackets; digest: 16 octets */
+    struct slice session;
+    struct ip peer, local;
+    uint8_t protocol, encrypted;
+};
+struct answer_login {
+    struct slice address;        /* the account's canonical address, for the log and Received */
+    uint32_t account;
+    uint8_t verdict;             /* enum login_verdict */
+    uint8_t lease;               /* 1: a lease was opened or renewed */
+};
+
+/* ---- sending ------------------------------------------------------------------------------------------------------ */
+
+/* What becomes of a sender or recipient.  Each is a row of proto/smtp/smtp_reply.c. */
+enum mail_verdict {
+    MAIL_OK = 1,
+    MAIL_PROVE_YOURSELF,    /* 530: neither login nor lease */
+    MAIL_FOREIGN_SENDER,    /* 553: the envelope sender is not the account's */
+    MAIL_FORGED_AUTHOR,     /* 550: From or Sender is not the account's */
+    MAIL_NO_SUCH_USER,      /* 550 5.1.1 */
+    MAIL_NOT_LOCAL,         /* 550 5.7.1: relaying denied */
+    MAIL_DISABLED,          /* 550 5.2.1 */
+    MAIL_INTERNAL_ONLY,     /* 550 5.7.1: this device may write to our own domains only */
+    MAIL_LEASE_USED_UP,     /* 452 4.7.1 */
+    MAIL_TOO_MANY_TARGETS,  /* 550 5.4.6: alias expansion has no end */
+    MAIL_DISK_FULL,         /* 452 4.3.1 */
+    MAIL_TEMPORARY,         /* 451 4.3.0 */
+    MAIL_LEASE_OVER,        /* 530: the lease died between RCPT and the end of data */
+};
+
+/* How the right to send was proved; goes to the log and into Received. */
+enum proof { PROOF_NONE, PROOF_LOGIN, PROOF_LEASE, PROOF_NETWORK };
+
+struct ask_mail {
+    struct slice sender;         /* canonical address; empty for <> */
+    struct slice helo;
+    struct slice session;
+    struct ip peer;
+    uint8_t encrypted;           /* a lease outside the listed networks works only over TLS (DESIGN 8) */
+    uint8_t submission;          /* 1: port 587, 465 or a listed device network */
+};
+struct answer_mail {
+    uint32_t lease;              /* id of the lease that pays, or 0 */
+    uint8_t verdict, proof;
+};
+
+struct ask_rcpt {
+    struct slice recipient;      /* canonical address; "postmaster" without domain is allowed */
+};
+struct answer_rcpt {
+    uint8_t verdict;
+    uint8_t local;               /* 1: an account or alias of ours */
+};
+
+/* The answer carries a descriptor: an empty file, to be written from 0 and handed back with ASK_DELIVER. */
+struct ask_stage {
+    uint64_t announced;          /* SIZE=, or 0: refused where the disk has no room for it */
+};
+struct answer_stage {
+    uint8_t verdict;
+};
+
+struct deliver_recipient {
+    struct slice address;        /* canonical, as accepted at RCPT */
+    struct slice orcpt;          /* decoded, "type;address", or empty */
+    uint8_t notify;              /* set of DSN_*; 0: not given */
+};
+enum { DSN_NEVER = 1, DSN_SUCCESS = 2, DSN_FAILURE = 4, DSN_DELAY = 8 };
+enum { BODY_7BIT = 0, BODY_8BIT = 1, BODY_BINARY = 2 };
+enum { RET_NONE = 0, RET_FULL = 1, RET_HDRS = 2 };
+
+struct deliver_author {
+    struct slice address;
+};
+
+struct ask_deliver {
+    struct slice sender;             /* canonical; empty for <> */
+    struct rows recipients;          /* struct deliver_recipient */
+    struct rows authors;             /* struct deliver_author: From and Sender; only for submission */
+    struct slice return_path;        /* the Return-Path line, which only final delivery gets */
+    struct slice prefix;             /* Received, and Date and Message-ID where they were missing */
+    struct slice body;               /* what was received; empty if it travels by descriptor */
+    struct slice envid;
+    struct slice id;                 /* the transaction's id, as Received shows it */
+    uint64_t staged;                 /* octets written to the descriptor; 0: the body travels in the frame */
+    uint64_t growth;                 /* octets that POP3 adds for stray CR and LF and a missing final CRLF (mail/dot.h) */
+    uint8_t body_type, utf8, ret;
+};
+struct answer_deliver {
+    uint8_t verdict;
+};
+
+/* ---- POP3 --------------------------------------------------------------------------------------------------------- */
+
+struct drop_row {
+    uint32_t uid;
+    uint32_t size;               /* octets as RETR will send them, dots not counted (RFC 1939 11) */
+};
+struct ask_drop_list {
+    uint32_t after;              /* UIDs above this one; 0 for the first page */
+    uint32_t until;              /* UIDs up to this one; 0: open, the snapshot begins now */
+};
+struct answer_drop_list {
+    struct rows rows;            /* struct drop_row, UID ascending, at most LIMIT_ROWS */
+    uint32_t uidvalidity;
+    uint32_t until;              /* highest UID of the snapshot */
+    uint8_t more;
+};
+
+struct fetch_row {
+    struct slice frames;         /* whole zstd frames as stored (mail/pack.h) */
+    uint64_t next;               /* offset at which the rest begins; 0: this was the end */
+    uint32_t uid;
+};
+struct ask_fetch {
+    uint32_t uid;
+    uint32_t until;              /* read ahead: also the messages behind it up to this UID, while the frame has room; 0: none */
+    uint64_t at;                 /* stored offset to begin at, as `next` said; 0: the start */
+};
+struct answer_fetch {
+    struct rows rows;            /* struct fetch_row; the first is `uid`; status NOT_FOUND where that is gone */
+};
+
+struct uid_range {
+    uint32_t first, last;
+};
+struct ask_expunge {
+    struct rows ranges;          /* struct uid_range */
+};
+struct answer_expunge {
+    uint32_t removed;            /* what was gone already does not count, and is no error */
+};
+
+/* ---- courier ------------------------------------------------------------------------------------------------------ */
+
+enum queue_state { QUEUE_WAITING = 0, QUEUE_HELD = 1 };
+
+struct claim_recipient {
+    struct slice address, orcpt, last_reply;
+    uint32_t id;                 /* number of the recipient within the message */
+    uint32_t attempts;           /* made before this one */
+    uint8_t notify;
+};
+struct answer_claim {
+    struct slice sender, envid;
+    struct rows recipients;      /* struct claim_recipient: those that are due, at most 100 */
+    uint64_t id;                 /* queue id */
+    uint64_t size;               /* plain octets to send, trace fields included */
+    wall arrived;
+    uint8_t body_type, utf8, ret;
+};
+struct ask_queue_body {
+    uint64_t id;
+    uint64_t at;                 /* stored offset; 0: the start */
+};
+struct answer_queue_body {
+    struct slice frames;
+    uint64_t next;               /* 0: this was the end */
+    uint32_t skip;               /* plain octets to leave out at the start: the Return-Path line, which is for final delivery only */
+};
+
+enum settle_outcome { SETTLE_DELIVERED = 1, SETTLE_FAILED, SETTLE_DEFERRED };
+struct settle_recipient {
+    struct slice reply;          /* of the remote host, or our own words, one line */
+    uint32_t id;
+    wall next;                   /* DEFERRED: when to try again */
+    uint8_t outcome;
+};
+struct ask_settle {
+    uint64_t id;
+    struct rows recipients;      /* struct settle_recipient */
+    struct slice bounce;         /* a whole message to the sender, stored in the same transaction; empty: none */
+};
+struct answer_settle {
+    uint8_t done;                /* 1: no recipient is left, the message left the queue */
+};
+
+/* ---- command line ------------------------------------------------------------------------------------------------- */
+
+/* Lists come in pages: `after` is the last key of the page before, empty for the first. */
+struct ask_list {
+    struct slice after;
+    struct slice about;          /* restricts the list: an address; empty: all */
+};
+
+struct account_row {
+    struct slice address, login; /* login: the extra name, or empty */
+    uint32_t id;
+    uint32_t messages, devices;
+    uint64_t octets;
+    wall created, last_login;
+    uint8_t enabled, pop_before_smtp;
+};
+struct answer_account_list {
+    struct rows rows;            /* struct account_row */
+    uint8_t more;
+};
+struct ask_account_add {
+    struct slice address, login, secret;
+    uint8_t pop_before_smtp;
+};
+struct ask_account_password {
+    struct slice address, secret;
+};
+struct ask_account_set {
+    struct slice address;
+    uint8_t enabled;             /* 0, 1, or 2: leave as it is */
+    uint8_t pop_before_smtp;     /* the same */
+};
+struct ask_account {             /* ACCOUNT_REMOVE */
+    struct slice address;
+};
+struct ask_device_add {
+    struct slice address, name;
+    struct slice from;           /* networks as text "192.0.2.0/24,...", or empty: from anywhere */
+    wall expires;                /* 0: never */
+    uint32_t mechanisms;         /* set of 1 << enum mechanism; 0: all */
+    uint8_t rights;
+};
+struct answer_device_add {
+    struct slice secret;         /* shown once */
+};
+struct device_row {
+    struct slice address, name, from;
+    wall created, expires, last_used;
+    uint32_t mechanisms;
+    uint8_t rights;
+};
+struct answer_device_list {
+    struct rows rows;            /* struct device_row */
+    uint8_t more;
+};
+struct ask_device_revoke {
+    struct slice address, name;  /* name empty: all devices of the account */
+};
+struct answer_count {
+    uint32_t count;              /* things changed */
+};
+struct alias_row {
+    struct slice address;        /* "@domain" is a catch-all */
+    struct slice target;
+};
+struct answer_alias_list {
+    struct rows rows;            /* struct alias_row */
+    uint8_t more;
+};
+struct domain_row {
+    struct slice name;
+    uint32_t accounts;
+};
+struct answer_domain_list {
+    struct rows rows;            /* struct domain_row */
+    uint8_t more;
+};
+struct ask_domain {
+    struct slice name;
+};
+struct lease_row {
+    struct slice address;        /* the account */
+    struct slice device;         /* name of the device whose password opened it, or empty */
+    struct slice protocol;       /* "pop3", "imap" */
+    struct ip peer;
+    uint32_t id;
+    uint32_t seconds_left, messages_left, recipients_left;
+};
+struct answer_lease_list {
+    struct rows rows;            /* struct lease_row */
+    uint8_t more;
+};
+struct ask_lease_revoke {
+    struct slice about;          /* an address of an account, an IP address, or empty: all */
+};
+struct queue_row {
+    struct slice sender, recipient, last_reply;
+    uint64_t id;
+    uint64_t size;
+    wall arrived, next;
+    uint32_t attempts;
+    uint8_t state;
+};
+struct ask_queue_list {
+    uint64_t after_id;
+    struct slice after_recipient;
+};
+struct answer_queue_list {
+    struct rows rows;            /* struct queue_row: one a recipient */
+    uint8_t more;
+};
+struct ask_queue_show {
+    uint64_t id;
+};
+struct answer_queue_show {
+    struct rows rows;            /* struct queue_row */
+    struct slice header;         /* the header section, up to 32 KiB */
+};
+enum queue_change { QUEUE_RETRY = 1, QUEUE_HOLD, QUEUE_RELEASE, QUEUE_REMOVE };
+struct ask_queue_change {
+    uint64_t id;                 /* 0: all */
+    uint8_t change;
+};
+struct answer_status {
+    struct slice version;
+    uint32_t accounts, domains, leases, sessions, queued, schema;
+    uint64_t messages, octets, disk_free, uptime_seconds, commits, jobs;
+};
+
+/* ---- one message of either direction ------------------------------------------------------------------------------ */
+
+struct ask {
+    enum ask_kind kind;
+    int fd;                      /* a descriptor that goes along, or -1; ask_clear() closes it */
+    union {
+        struct ask_login login;
+        struct ask_login_apop login_apop;
+        struct ask_mail mail;
+        struct ask_rcpt rcpt;
+        struct ask_stage stage;
+        struct ask_deliver deliver;
+        struct ask_drop_list drop_list;
+        struct ask_fetch fetch;
+        struct ask_expunge expunge;
+        struct ask_queue_body queue_body;
+        struct ask_settle settle;
+        struct ask_list list;
+        struct ask_account_add account_add;
+        struct ask_account_password account_password;
+        struct ask_account_set account_set;
+        struct ask_account account;
+        struct ask_device_add device_add;
+        struct ask_device_revoke device_revoke;
+        struct alias_row alias;
+        struct ask_domain domain;
+        struct ask_lease_revoke lease_revoke;
+        struct ask_queue_list queue_list;
+        struct ask_queue_show queue_show;
+        struct ask_queue_change queue_change;
+    };
+};
+
+struct answer {
+    enum ask_kind kind;
+    enum status status;          /* other than OK: the fields below are not set */
+    int fd;                      /* as in ask */
+    union {
+        struct answer_login login;
+        struct answer_mail mail;
+        struct answer_rcpt rcpt;
+        struct answer_stage stage;
+        struct answer_deliver deliver;
+        struct answer_drop_list drop_list;
+        struct answer_fetch fetch;
+        struct answer_expunge expunge;
+        struct answer_claim claim;
+        struct answer_queue_body queue_body;
+        struct answer_settle settle;
+        struct answer_account_list account_list;
+        struct answer_device_add device_add;
+        struct answer_device_list device_list;
+        struct answer_alias_list alias_list;
+        struct answer_domain_list domain_list;
+        struct answer_lease_list lease_list;
+        struct answer_count count;
+        struct answer_queue_list queue_list;
+        struct answer_queue_show queue_show;
+        struct answer_status about;
+    };
+};
+
+struct ask_def {
+    const char *name;            /* "login", "drop-list", ... */
+    uint8_t from;                /* set of enum role */
+    enum ask_when when;
+    bool silent;                 /* no answer comes */
+    const struct field *ask, *answer;
+};
+extern const struct ask_def ask_defs[ASK_KINDS];
+
+/* Payload of a frame: kind, session, number, then (answers) status, then the fields.  The channel adds the length (net/channel.h).
+ * `number` is the asker's own; the answer brings it back.  `session` is 0 where no session asks. */
+struct frame {
+    uint64_t session;
+    uint32_t number;
+    bool is_answer;
+    union {
+        struct ask ask;
+        struct answer answer;
+    };
+};
+MUST_USE enum status frame_put(struct buf *out, const struct frame *frame);
+/* fd is left -1: descriptors travel beside the bytes.  Anything not in the form of the tables is MALFORMED. */
+MUST_USE enum status frame_get(struct slice in, struct arena *arena, struct frame *out_frame);
+MUST_USE enum status ask_print(struct buf *out, const struct ask *ask);        /* "login name=a@b peer=192.0.2.1 ..." */
+MUST_USE enum status answer_print(struct buf *out, const struct answer *answer);

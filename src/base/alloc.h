@@ -1,0 +1,10 @@
+/* alloc.h - the only door to malloc for objects with a life of their own (a connection, a job, a binding).
+ *
+ * Running out of memory is must(): the role is restarted.  What has a shared lifetime comes from an arena instead. */
+#pragma once
+
+#include <stddef.h>
+
+void *alloc(size_t size);                         /* zeroed; never NULL */
+void *alloc_again(void *old, size_t old_size, size_t new_size); /* grows; the new part is zeroed */
+void release(void *memory);                       /* NULL is fine */

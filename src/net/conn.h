@@ -1,0 +1,32 @@
+/* conn.h - the only driver: socket -> TLS -> session -> asks, for every protocol.
+ *
+ * A conn owns its socket, its TLS and its session.  It reads into one buffer shared by the whole loop, writes once a pass, stops reading while the
+ * session waits or the peer does not read, and keeps the body that is arriving: in memory up to LIMIT_INLINE_BODY, beyond it in the descriptor that
+ * the answer to ASK_STAGE lent. */
+#pragma once
+
+#include "ask/ask.h"
+#include "net/loop.h"
+#include "net/tls.h"
+#include "proto/session.h"
+
+struct conn;
+struct conn_host {
+    struct loop *loop;
+    /* Puts the session's ask to the keeper: the answer comes back through conn_answer().  BUSY and AWAY are answered by the driver itself. */
+    enum status (*ask)(void *context, struct conn *conn, const struct ask *ask);
+    void (*gone)(void *context, struct conn *conn); /* the conn is over; its memory is freed after this returns */
+    void *context;
+};
+struct conn_plan {
+    const struct protocol *protocol;
+    struct session_env env;
+    struct tls_context *tls;      /* for STARTTLS or implicit TLS; NULL: none */
+    bool implicit_tls;
+};
+/* Takes over `fd`, connected and non-blocking. */
+struct conn *conn_open(const struct conn_host *host, const struct conn_plan *plan, int fd);
+void conn_answer(struct conn *conn, const struct answer *answer); /* takes over answer->fd */
+void conn_stop(struct conn *conn);      /* the server stops: let the command end, then 421 */
+void conn_abort(struct conn *conn);     /* the keeper is gone: "temporary failure", close */
+uint64_t conn_id(const struct conn *conn);

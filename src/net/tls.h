@@ -1,0 +1,44 @@
+/* tls.h - TLS as a pipe: cipher octets in, plain octets out, and the other way round.  OpenSSL stays in tls.c.
+ *
+ * One function builds every context (min version, ALPN, SNI, tickets, no renegotiation, no compression), so a context chosen by SNI never lacks what the
+ * default has.  Names are looked up in a fixed table, nothing is cached on a miss (C063); one trailing dot is dropped, case is folded (C064); unknown names get
+ * the default certificate.  ALPN present without a protocol of ours ends the handshake (C062). */
+#pragma once
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/clock.h"
+
+struct tls_context;
+struct tls;
+
+/* Certificate chain and key; PEM text, because a gate cannot open files. */
+struct tls_pair {
+    struct slice certificate, key;
+};
+struct tls_plan {
+    const struct tls_pair *pairs; /* the first is the default */
+    size_t pair_count;
+    uint32_t min_version;         /* 0x0303, 0x0304 */
+    struct slice ticket_key;      /* 80 octets, shared by the workers of a pool */
+    struct slice ticket_scope;    /* "mx", "submission", "pop3": a ticket of one service is no good for another (C066) */
+    struct slice alpn;            /* protocols in wire form: "\x04pop3"; empty: any is accepted and none is named */
+};
+MUST_USE enum status tls_context_open(const struct tls_plan *plan, struct tls_context **out_context, struct buf *why);
+void tls_context_release(struct tls_context *context);    /* sessions keep it alive */
+/* For connecting out: no verification (opportunistic), until the courier's own issue brings policies. */
+MUST_USE enum status tls_context_open_client(struct tls_context **out_context);
+
+struct tls_view { struct slice version, cipher, sni, alpn; bool resumed; };
+
+struct tls *tls_open(struct tls_context *context);
+struct tls *tls_open_client(struct tls_context *context, struct slice server_name);
+/* Feeds cipher octets; appends plain octets to `plain` and what must go on the wire to `wire`.  MALFORMED: the session is broken, `wire` may hold an alert. */
+MUST_USE enum status tls_feed(struct tls *tls, struct slice cipher, struct buf *plain, struct buf *wire);
+MUST_USE enum status tls_write(struct tls *tls, struct slice plain, struct buf *wire); /* only once ready */
+void tls_shutdown(struct tls *tls, struct buf *wire);     /* close_notify */
+bool tls_is_ready(const struct tls *tls);                 /* the handshake is done */
+bool tls_is_ended(const struct tls *tls);                 /* close_notify came (C068) */
+struct tls_view tls_view(const struct tls *tls);
+const char *tls_problem(const struct tls *tls);           /* words for the log */
+void tls_close(struct tls *tls);

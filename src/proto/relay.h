@@ -1,0 +1,30 @@
+/* relay.h - who may send: the one decision (DESIGN section 8).
+ *
+ * A pure function of facts; nothing else in the house grants relaying.  The keeper calls it at MAIL, at each RCPT and again for each recipient
+ * when a message is taken, so that a gate that lies gains nothing.  relay_test.c holds the table of all cases. */
+#pragma once
+
+#include "ask/ask.h"
+
+struct relay_facts {
+    bool submission;          /* asked on a submission listener or from a listed device network; always false for role mx outside those */
+    bool logged_in;           /* the binding holds an account that may send (RIGHT_SMTP), enabled */
+    bool has_lease;           /* a live lease for (peer address, an account that owns the sender), usable on this connection */
+    bool listed_network;      /* the peer is in relay.networks */
+    bool sender_is_null;
+    bool sender_is_theirs;    /* the envelope sender belongs to the account of the login or lease; for a listed network: to any account of ours */
+    bool internal_only;       /* the credential may write to our own domains only */
+    bool lease_has_room;      /* a message and a recipient are left, or reserved already */
+    /* recipient; not looked at by relay_mail() */
+    bool domain_is_ours;
+    bool recipient_exists;    /* account, alias, catch-all, postmaster */
+    bool recipient_disabled;
+};
+
+struct relay_verdict {
+    enum mail_verdict verdict;
+    enum proof proof;         /* which right pays: login before lease before network; NONE for mail from outside */
+};
+
+struct relay_verdict relay_mail(const struct relay_facts *facts);
+struct relay_verdict relay_rcpt(const struct relay_facts *facts);
