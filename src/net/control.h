@@ -1,0 +1,33 @@
+/* control.h - the line between the supervisor and a role: who to talk to, where to listen, new settings, stop.
+ *
+ * One message: kind, role, service, worker (four octets), with at most one descriptor, over a SOCK_SEQPACKET pair.  The end of the line (the supervisor died) is CONTROL_GONE:
+ * the role ends at once. */
+#pragma once
+
+#include "ask/ask.h"
+#include "net/loop.h"
+
+enum control_kind {
+    CONTROL_CHANNEL = 1, /* + descriptor: a channel; `role` and `worker` say to whom */
+    CONTROL_LISTEN,      /* + descriptor: a listening socket; `service` says for what (enum service; for the keeper 0: the command line's socket) */
+    CONTROL_BOOT,        /* + descriptor: a boot message; take it in force (SIGHUP) */
+    CONTROL_STOP,        /* end cleanly */
+    CONTROL_READY,       /* role -> supervisor: jailed, and everything it was given is in use */
+    CONTROL_FAILED,      /* role -> supervisor: cannot run; do not restart at once */
+    CONTROL_BAD_ASK,     /* keeper -> supervisor: `role`, `worker` sent a forbidden or malformed ask: replace it */
+    CONTROL_IN_FORCE,    /* role -> supervisor: the boot message is in force */
+    CONTROL_GONE,        /* never sent */
+};
+struct control_message {
+    enum control_kind kind;
+    enum role role;
+    uint8_t service, worker;
+    int fd;              /* -1: none; belongs to the receiver */
+};
+MUST_USE enum status control_send(int fd, const struct control_message *message); /* closes message->fd */
+
+struct control;
+struct control *control_open(struct loop *loop, int fd, void (*event)(void *context, const struct control_message *message), void *context);
+MUST_USE enum status control_tell(struct control *control, enum control_kind kind);
+int control_fd(const struct control *control);
+void control_close(struct control *control);

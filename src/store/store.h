@@ -1,0 +1,157 @@
+/* store.h - what a store must do, in the words of mail: no SQL here.
+ *
+ * A `struct store` is one connection, used by one thread at a time.  One writer (the keeper's writer thread) and any number of readers.  Implementations
+ * (store/sqlite now) fill the table of verbs; all pass store/store_contract.c.
+ *
+ * The promise (DESIGN section 6): changes are made between begin() and commit(); when commit() says OK they are on disk, whatever happens afterwards.  Any other
+ * status: nothing of the transaction happened.  A failing fsync is STATUS_IO, a full disk STATUS_FULL.
+ *
+ * Slices given out live in the arena that was handed in, or, with `each` callbacks, until the callback returns. */
+#pragma once
+
+#include "ask/ask.h"
+
+struct store;
+
+enum store_mode { STORE_WRITER, STORE_READER };
+
+/* Opens DIR's store; `dir` is the store's own folder (it holds the database and bodies).  The writer creates what is missing, migrates an older schema, refuses a
+ * newer one (`why`), sweeps orphaned body files, and takes the folder's lock (waits up to `patience`; BUSY after that). */
+struct store_plan {
+    const char *dir;
+    enum store_mode mode;
+    msec patience;
+    bool create;             /* writer: make a new store where there is none; else NOT_FOUND */
+};
+MUST_USE enum status store_open(const struct store_plan *plan, struct store **out_store, struct buf *why);
+void store_close(struct store *store);
+
+struct store_account {
+    uint32_t id;
+    struct slice address, login; /* login empty: none */
+    struct slice password;       /* verifier text ("$argon2id$..."), empty: no password */
+    wall created, last_login;
+    bool enabled, pop_before_smtp;
+};
+struct store_device {
+    uint32_t id, account;
+    struct slice name;
+    struct slice sealed;         /* the secret, encrypted under the keeper's key */
+    struct slice from;           /* networks as text, or empty */
+    wall created, expires, last_used;
+    uint32_t mechanisms;
+    uint8_t rights;
+};
+struct store_alias {
+    struct slice address, target; /* canonical keys; "@domain" is a catch-all */
+};
+struct store_domain {
+    struct slice name;
+};
+
+/* A body as the keeper prepared it.  Stored form: mail/pack.h. */
+struct store_body {
+    struct slice packed;         /* the stored octets; empty if they are in a file already */
+    struct slice file;           /* else its name, from body_file_finish() */
+    uint64_t size;               /* plain octets */
+    uint64_t stored;             /* stored octets */
+    uint8_t digest[32];          /* SHA-256 of the stored octets */
+};
+struct store_target {            /* final delivery into an account's INBOX */
+    uint32_t account;
+};
+struct store_remote {            /* a recipient elsewhere */
+    struct slice address, domain, orcpt;
+    uint8_t notify;
+};
+struct store_message {
+    struct store_body body;
+    wall received;
+    uint64_t pop3_size;          /* octets as POP3 sends them: body.size + growth */
+    const struct store_target *targets;
+    size_t target_count;
+    const struct store_remote *remotes;
+    size_t remote_count;
+    /* for remotes */
+    struct slice sender, envid, session; /* session: the transaction's id, for logs */
+    uint32_t skip;               /* octets of the Return-Path line */
+    uint8_t body_type, utf8, ret;
+};
+
+struct store_claim {
+    uint64_t id;
+    wall now, term;              /* the claim ends by itself at `term`: a courier that died gives its messages back */
+    uint32_t owner;
+};
+
+struct store_counts {
+    uint32_t accounts, domains, queued, schema;
+    uint64_t messages, octets;
+};
+
+struct store_page {              /* where a message's stored octets are read */
+    uint32_t account, uid;
+    uint64_t at;
+};
+
+struct store {
+    const struct store_verbs *verbs;
+};
+
+struct store_verbs {
+    void (*close)(struct store *);
+
+    /* writer: transactions.  mark() and undo() bracket one job inside a batch: undo() takes back what came after the last mark(). */
+    enum status (*begin)(struct store *);
+    enum status (*mark)(struct store *);
+    enum status (*undo)(struct store *);
+    enum status (*commit)(struct store *);
+    void (*rollback)(struct store *);
+    /* To be called when no job waits: checkpoints if the log has grown. */
+    void (*rest)(struct store *);
+
+    /* accounts.  EXISTS / NOT_FOUND as the words say.  A new account has INBOX, Drafts, Sent, Trash, Junk. */
+    enum status (*account_add)(struct store *, const struct store_account *, uint32_t *out_id);
+    enum status (*account_password)(struct store *, uint32_t id, struct slice password);
+    enum status (*account_set)(struct store *, uint32_t id, bool enabled, bool pop_before_smtp);
+    enum status (*account_remove)(struct store *, uint32_t id);      /* its messages, devices and aliases to it go, too */
+    enum status (*account_seen)(struct store *, uint32_t id, wall when); /* last login */
+    enum status (*device_add)(struct store *, const struct store_device *, uint32_t *out_id);
+    enum status (*device_remove)(struct store *, uint32_t id);
+    enum status (*device_seen)(struct store *, uint32_t id, wall when);
+    enum status (*alias_add)(struct store *, const struct store_alias *);
+    enum status (*alias_remove)(struct store *, struct slice address, struct slice target, uint32_t *out_count); /* target empty: all */
+    enum status (*domain_add)(struct store *, struct slice name);
+    enum status (*domain_remove)(struct store *, struct slice name); /* DENIED while accounts use it */
+
+    /* the whole directory, for the keeper's memory; order by id or name */
+    enum status (*each_account)(struct store *, uint32_t only_id, enum status (*each)(void *, const struct store_account *), void *); /* 0: all */
+    enum status (*each_device)(struct store *, uint32_t only_account, enum status (*each)(void *, const struct store_device *), void *);
+    enum status (*each_alias)(struct store *, enum status (*each)(void *, const struct store_alias *), void *);
+    enum status (*each_domain)(struct store *, enum status (*each)(void *, const struct store_domain *), void *);
+
+    /* mail */
+    enum status (*deliver)(struct store *, const struct store_message *, uint64_t *out_queue_id); /* queue id 0: no remotes */
+    enum status (*drop_list)(struct store *, uint32_t account, const struct ask_drop_list *, struct arena *, struct answer_drop_list *out);
+    enum status (*usage)(struct store *, uint32_t account, uint32_t *out_messages, uint64_t *out_octets);
+    /* Stored octets of one INBOX message from `at`, whole zstd frames, at most `room` octets but at least one frame. */
+    enum status (*message_read)(struct store *, const struct store_page *, size_t room, struct buf *out, uint64_t *out_next);
+    /* The next UID of the INBOX above `after`, at most `until`; NOT_FOUND at the end. */
+    enum status (*message_next)(struct store *, uint32_t account, uint32_t after, uint32_t until, uint32_t *out_uid, uint64_t *out_stored);
+    enum status (*expunge)(struct store *, uint32_t account, const struct uid_range *ranges, size_t count, uint32_t *out_removed);
+
+    /* queue */
+    enum status (*queue_claim)(struct store *, const struct store_claim *, struct arena *, struct answer_claim *out); /* NOT_FOUND: nothing is due */
+    enum status (*queue_next_due)(struct store *, wall *out_when);                                                  /* NOT_FOUND: queue empty or all held */
+    enum status (*queue_read)(struct store *, uint64_t id, uint64_t at, size_t room, struct buf *out, uint64_t *out_next, uint32_t *out_skip);
+    enum status (*queue_settle)(struct store *, const struct ask_settle *, wall now, bool *out_done);
+    enum status (*queue_release_claims)(struct store *);                                                            /* a courier died: all claims end */
+    enum status (*queue_list)(struct store *, const struct ask_queue_list *, struct arena *, struct answer_queue_list *out);
+    enum status (*queue_show)(struct store *, uint64_t id, struct arena *, struct answer_queue_show *out);         /* rows only */
+    enum status (*queue_change)(struct store *, const struct ask_queue_change *, wall now, uint32_t *out_count);
+
+    enum status (*counts)(struct store *, struct store_counts *out);
+    enum status (*free_octets)(struct store *, uint64_t *out);       /* on the disk */
+    /* Removes bodies that nothing refers to and that were let go before `before` (a session may still be reading them): at most `most`. */
+    enum status (*sweep)(struct store *, wall before, uint32_t most, uint32_t *out_swept);
+};
