@@ -1,0 +1,67 @@
+# make          builds build/ekirei
+# make run      builds it and plays the story of who may send (ekirei demo)
+# make test     every test: checks, unit, talk and end-to-end, then unit and talk again under ASan and UBSan (clang)
+# make fuzz     each fuzz target for FUZZ_SECONDS (60)
+# make torture  kill -9 of each role under load, TORTURE_ROUNDS times (20)
+# make bench    the load generator against ekirei and, where installed, Postfix + Dovecot; writes docs/bench.md
+# On Debian each installs what it needs first (tools/deps.sh).
+
+FUZZ_SECONDS ?= 60
+TORTURE_ROUNDS ?= 20
+MESON_TEST = meson test --no-rebuild --print-errorlogs
+
+all: build/ekirei
+
+.PHONY: all ekirei run test check sanitize fuzz torture bench install clean deps-build deps-test deps-bench
+
+deps-build deps-test deps-bench:
+	@tools/deps.sh $(@:deps-%=%)
+
+build/build.ninja: | deps-build
+	CC=gcc meson setup build
+
+build/ekirei: ekirei
+ekirei: deps-build build/build.ninja
+	@ninja -C build
+
+run: ekirei
+	build/ekirei demo
+
+check:
+	python3 tools/check_floors.py
+	python3 tools/check_size.py
+	python3 tools/check_words.py
+	python3 tools/rfc.py --check
+	python3 tools/limits_man.py --check
+
+test: deps-test ekirei check
+	$(MESON_TEST) -C build
+	$(MAKE) sanitize
+	@tools/summary.py build build-asan
+
+# The second compiler is the one with the sanitizers.
+build-asan/build.ninja: | deps-test
+	CC=clang meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false -Db_pie=true
+
+sanitize: deps-test build-asan/build.ninja
+	@ninja -C build-asan
+	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 $(MESON_TEST) -C build-asan --suite unit --suite talk
+
+build-fuzz/build.ninja: | deps-test
+	CC=clang meson setup build-fuzz -Dfuzzing=true -Db_sanitize=address,undefined -Db_lundef=false
+
+fuzz: deps-test build-fuzz/build.ninja
+	@ninja -C build-fuzz
+	tools/fuzz.sh build-fuzz $(FUZZ_SECONDS)
+
+torture: deps-test ekirei
+	python3 tests/torture.py --rounds $(TORTURE_ROUNDS) build/ekirei
+
+bench: deps-bench ekirei
+	python3 tests/bench/bench.py build/ekirei build/tests/bench/load --write docs/bench.md
+
+install: ekirei
+	meson install -C build
+
+clean:
+	rm -rf build build-asan build-fuzz

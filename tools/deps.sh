@@ -1,0 +1,35 @@
+#!/bin/sh
+# Installs the Debian packages that a make target needs, or prints the one line to type.   deps.sh build|test|bench
+set -eu
+build="gcc make meson ninja-build pkg-config python3 libcrypt-dev libidn2-dev libjansson-dev libseccomp-dev libsodium-dev libsqlite3-dev libssl-dev libuv1-dev libzstd-dev libcmocka-dev"
+test="$build clang libclang-rt-14-dev curl swaks msmtp fetchmail openssl procps strace"
+bench="$test postfix dovecot-core dovecot-lmtpd dovecot-pop3d"
+eval "wanted=\$$1"
+
+missing=
+for package in $wanted; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+if ! command -v apt-get >/dev/null; then
+    echo "ekirei: these packages (Debian's names) seem to be missing:$missing" >&2
+    exit 0
+fi
+if [ "$(id -u)" = 0 ]; then as_root=; elif sudo -n true 2>/dev/null; then as_root=sudo; else
+    echo "ekirei: please install first:  sudo apt-get install -y --no-install-recommends$missing" >&2
+    exit 1
+fi
+echo "ekirei: installing$missing"
+# Mail servers among the packages must not start by themselves.
+guard=
+if [ "$1" != build ] && [ ! -e /usr/sbin/policy-rc.d ]; then
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee /usr/sbin/policy-rc.d >/dev/null
+    $as_root chmod 755 /usr/sbin/policy-rc.d
+    guard=1
+fi
+status=0
+{ $as_root apt-get update -q && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing; } >/tmp/ekirei-deps.$$ 2>&1 || status=$?
+[ -z "$guard" ] || $as_root rm -f /usr/sbin/policy-rc.d
+[ $status = 0 ] || tail -20 /tmp/ekirei-deps.$$ >&2
+rm -f /tmp/ekirei-deps.$$
+exit $status
