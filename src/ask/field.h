@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/ip.h"
+#include "base/limits.h"
 
 enum field_kind { FIELD_END, FIELD_U8, FIELD_U32, FIELD_U64, FIELD_IP, FIELD_TEXT, FIELD_BYTES, FIELD_SECRET, FIELD_ROWS };
 
@@ -39,9 +40,9 @@ struct rows {
 #define F_ROWS(s, m, row, table, most) \
     { .name = #m, .kind = FIELD_ROWS, .at = FIELD_CHECKED(s, m, struct rows), .row_size = sizeof(struct row), .max = (most), .rows = (table) }
 
-/* NULL tables are empty messages.  put: TOO_BIG beyond a max or out's max.  get: MALFORMED for cut, overlong or trailing input, and for
- * TEXT that holds NUL, CR or LF (C040); TOO_BIG beyond a max or the arena. */
+/* NULL tables are empty messages.  put: TOO_BIG beyond a max or out's max, and then nothing is written.  get: MALFORMED for cut, overlong or
+ * trailing input; TOO_BIG beyond a max or the arena.  TEXT that holds NUL, CR or LF is MALFORMED in both directions (C040). */
 MUST_USE enum status field_put(struct buf *out, const struct field *fields, const void *message);
 MUST_USE enum status field_get(struct slice in, const struct field *fields, struct arena *arena, void *out_message);
-/* " name=value name=value": for logs, traces and transcripts. */
+/* " name=value name=value": for logs, traces and transcripts.  Zeros and what is empty are left out; rows are "rows=[ a=1 ][ a=2 ]". */
 MUST_USE enum status field_print(struct buf *out, const struct field *fields, const void *message);
