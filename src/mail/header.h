@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/buf.h"
 
 enum header_flaw {
     HEADER_FINE,
@@ -23,6 +24,7 @@ struct header_scan {
     uint32_t received;         /* Received fields */
     uint8_t from, sender, date, message_id; /* how often each stood there, at most 255 */
     uint8_t state;             /* of the line scanner; header.c */
+    bool first_line;           /* nothing but (a part of) the first line was seen */
     bool ended;                /* the empty line, or the end of the message, was seen */
     enum header_flaw flaw;     /* the first one */
     struct slice *authors;     /* addr-specs of From and Sender, canonical (address_print form) */
