@@ -28,6 +28,7 @@ MUST_USE enum status control_send(int fd, const struct control_message *message)
 
 struct control;
 struct control *control_open(struct loop *loop, int fd, void (*event)(void *context, const struct control_message *message), void *context);
-MUST_USE enum status control_tell(struct control *control, enum control_kind kind);
+/* A supervisor that is gone shows as CONTROL_GONE: there is nothing to do about a word that cannot be sent. */
+void control_tell(struct control *control, enum control_kind kind);
 int control_fd(const struct control *control);
 void control_close(struct control *control);

@@ -37,5 +37,6 @@ void client_secured(struct client *c, msec now);
 /* Connection refused, reset, timed out, or the deadline passed: recipients without a final outcome become DEFERRED with `reason`. */
 void client_lost(struct client *c, struct slice reason, msec now);
 enum client_wish client_next(struct client *c, struct slice *out_bytes); /* SEND: bytes, valid until the next call */
+bool client_has_dsn(const struct client *c);       /* the other side offered DSN: it answers for NOTIFY from here on (RFC 3461 5.2) */
 msec client_deadline(const struct client *c);  /* RFC 5321 4.5.3.2: 5 min a command, 10 min after the final dot */
 void client_close(struct client *c);
