@@ -53,7 +53,7 @@ struct session_env {                 /* all that a session will ever know of the
     struct ip peer, local;
     uint16_t peer_port;
     enum service service;
-    uint64_t id;                     /* unique while the server runs */
+    uint64_t id;                     /* unique while the server runs; the upper 16 bits are the worker's number */
     uint64_t seed;                   /* its only randomness */
     wall started;                    /* wall time at `now`; later wall times are started + (now - opened) */
     bool crowded;                    /* the per-address or total limit is reached: say 421 / -ERR and close */
@@ -64,7 +64,8 @@ struct protocol;
 
 /* `tls`: facts where TLS is up from the first octet, else NULL.  Never NULL. */
 struct session *session_open(const struct protocol *protocol, const struct session_env *env, const struct tls_facts *tls, msec now);
-/* Eats a prefix of the wire and says how long it was. */
+/* Eats a prefix of the wire and says how long it was.  The driver calls it again, possibly with nothing new, whenever
+ * wishes were drained: so a long listing goes on where it stopped for a slow reader. */
 size_t session_feed(struct session *s, struct slice wire, msec now);
 void session_answer(struct session *s, const struct answer *answer, msec now);
 void session_secured(struct session *s, const struct tls_facts *facts, msec now);

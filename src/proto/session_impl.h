@@ -1,4 +1,7 @@
-/* session_impl.h - what engines see of a session and drivers do not. */
+/* session_impl.h - what engines see of a session and drivers do not.
+ *
+ * Wishes wait in the order NOTE, SEND, BODY, ASK, TLS, CLOSE.  An engine's feed goes on from command to command until its input is used up or
+ * session_is_stopped(): an ask, a body piece, TLS or the end is wished for, or too many replies or notes wait. */
 #pragma once
 
 #include "proto/session.h"
@@ -8,13 +11,17 @@ struct protocol {
     size_t state_size;                                   /* of the engine's own struct, zeroed */
     void (*open)(struct session *s);                     /* greeting; also after nothing but session_open */
     size_t (*feed)(struct session *s, struct slice wire);
-    void (*answer)(struct session *s, const struct answer *answer);
+    void (*answer)(struct session *s, const struct answer *answer); /* of the kind that was asked */
     void (*secured)(struct session *s);                  /* facts are in s->tls */
     void (*expired)(struct session *s);
-    void (*hangup)(struct session *s);
+    void (*hangup)(struct session *s);                   /* only silent asks may be wished for; END_SESSION comes by itself */
     void (*stop)(struct session *s);
-    void (*close)(struct session *s);                    /* frees what the arenas do not hold */
+    void (*close)(struct session *s);                    /* frees what the arenas do not hold; may be NULL */
 };
+
+#define SESSION_ASKS 3 /* waiting at once: one with an answer and the silent ones around it */
+
+struct queued_note;
 
 struct session {
     const struct protocol *protocol;
@@ -22,30 +29,42 @@ struct session {
     struct session_env env;
     struct tls_facts tls;        /* copies in of_session; version empty without TLS */
     bool is_secured;
-    msec now, opened, deadline;
+    msec now, opened;
+    msec deadline;               /* set by the engine; starts as `never` */
     struct random_stream random;
-    struct arena of_session, of_transaction, of_command; /* of_command is reset by the engine when a command is over */
-    char name[24];
-    /* wishes, oldest first; bytes of SEND are joined */
-    struct buf out;              /* bytes of SEND wishes */
-    size_t out_given;
-    struct slice body;           /* one WISH_BODY at a time: engines return from feed after giving one out */
-    struct buf body_buf;
-    struct ask ask;              /* one ASK at a time */
-    struct note note;            /* one NOTE at a time; a second one flushes into the list below */
-    uint8_t pending;             /* set of 1 << enum wish_kind; session.c */
-    bool waiting, closed;
-    struct { struct note note; } notes[4];
+    struct arena of_session, of_transaction, of_command; /* the last two are reset by the engine */
+    char name[32];
+
+    /* The rest belongs to session.c. */
+    struct arena of_notes;
+    struct queued_note *notes, *last_note;
     uint8_t note_count;
+    uint8_t ask_first, ask_count;
+    struct ask asks[SESSION_ASKS];
+    struct buf out, body;
+    bool out_given, body_given, ask_given;
+    enum ask_kind waiting_for;   /* ASK_NONE: no answer is due */
+    bool wants_tls, awaits_tls, wants_close, closed, gone, has_asked;
 };
+
+#define SESSION_NEVER ((msec)UINT64_MAX)
 
 wall session_wall(const struct session *s);
 /* Wishes.  Text beyond LIMIT_SEND_BUFFER that nobody drained is must(): engines stop eating when session_is_full(). */
 void session_send(struct session *s, struct slice bytes);
 void session_print(struct session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
-bool session_is_full(const struct session *s);           /* half of LIMIT_SEND_BUFFER is waiting */
-struct ask *session_ask(struct session *s, enum ask_kind kind); /* zeroed; the caller fills it in; slices must outlive the wish */
-void session_body(struct session *s, struct slice bytes); /* copied */
+struct buf *session_out(struct session *s);              /* what session_send() appends to, for encoders that write into a buf */
+bool session_is_full(const struct session *s);           /* half of LIMIT_SEND_BUFFER is waiting, or many notes */
+/* Room for replies of which each is at most a few lines: false where feed has to return and be called again. */
+bool session_is_stopped(const struct session *s);
+/* Zeroed; the caller fills it in; what its slices point at must outlive the wish.  The secret of ASK_LOGIN and ASK_LOGIN_APOP is
+ * overwritten in place once the driver has had it. */
+struct ask *session_ask(struct session *s, enum ask_kind kind);
+/* The body piece that goes out next: engines append to it; it is empty at every call of feed. */
+struct buf *session_body(struct session *s);
+/* After a message: a large body piece's memory goes back. */
+void session_body_over(struct session *s);
 void session_want_tls(struct session *s);
 void session_want_close(struct session *s);
-void session_note(struct session *s, const struct note *note); /* values are copied into of_command */
+bool session_wants_close(const struct session *s);
+void session_note(struct session *s, const struct note *note); /* copies the values */
