@@ -16,7 +16,9 @@ enum control_kind {
     CONTROL_FAILED,      /* role -> supervisor: cannot run; do not restart at once */
     CONTROL_BAD_ASK,     /* keeper -> supervisor: `role`, `worker` sent a forbidden or malformed ask: replace it */
     CONTROL_IN_FORCE,    /* role -> supervisor: the boot message is in force */
-    CONTROL_GONE,        /* never sent */
+    CONTROL_COMPLETE,    /* supervisor -> gate: everything that belongs to the start was given */
+    CONTROL_RETIRING,    /* gate -> supervisor: it accepts no more and ends with its last session; start another */
+    CONTROL_GONE,        /* never sent: the line has ended */
 };
 struct control_message {
     enum control_kind kind;
@@ -24,9 +26,11 @@ struct control_message {
     uint8_t service, worker;
     int fd;              /* -1: none; belongs to the receiver */
 };
-MUST_USE enum status control_send(int fd, const struct control_message *message); /* closes message->fd */
+/* Never waits: BUSY where the line is full, AWAY where nobody is at its other end.  Closes message->fd in every case. */
+MUST_USE enum status control_send(int fd, const struct control_message *message);
 
 struct control;
+/* Takes over `fd`.  Messages that are none are thrown away.  The event may close the control. */
 struct control *control_open(struct loop *loop, int fd, void (*event)(void *context, const struct control_message *message), void *context);
 /* A supervisor that is gone shows as CONTROL_GONE: there is nothing to do about a word that cannot be sent. */
 void control_tell(struct control *control, enum control_kind kind);
