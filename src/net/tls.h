@@ -33,7 +33,7 @@ struct tls_view { struct slice version, cipher, sni, alpn; bool resumed; };
 
 struct tls *tls_open(struct tls_context *context);
 struct tls *tls_open_client(struct tls_context *context, struct slice server_name);
-/* Feeds cipher octets; appends plain octets to `plain` and what must go on the wire to `wire`.  MALFORMED: the session is broken, `wire` may hold an alert. */
+/* Feeds cipher octets (none: a client says its first word); appends plain octets to `plain` and what must go on the wire to `wire`.  MALFORMED: the session is broken, `wire` may hold an alert. */
 MUST_USE enum status tls_feed(struct tls *tls, struct slice cipher, struct buf *plain, struct buf *wire);
 MUST_USE enum status tls_write(struct tls *tls, struct slice plain, struct buf *wire); /* only once ready */
 void tls_shutdown(struct tls *tls, struct buf *wire);     /* close_notify */

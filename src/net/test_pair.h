@@ -1,0 +1,63 @@
+/* test_pair.h - certificates for tests: self-signed, made when the test runs. */
+#pragma once
+
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
+#include <openssl/x509v3.h>
+
+#include "base/must.h"
+#include "net/tls.h"
+
+struct test_pair {
+    struct buf certificate, key;
+};
+
+static void test_pair_text(BIO *text, struct buf *out)
+{
+    char *octets;
+    long len = BIO_get_mem_data(text, &octets);
+    *out = BUF(65536);
+    must(buf_put(out, (struct slice){ octets, (size_t)len }) == STATUS_OK);
+    BIO_free(text);
+}
+
+/* `names` in OpenSSL's words: "DNS:a.example,DNS:*.b.example"; `subject` is the common name. */
+static struct test_pair test_pair_make(const char *subject, const char *names, bool rsa)
+{
+    struct test_pair pair;
+    EVP_PKEY *key = rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
+    X509 *certificate = X509_new();
+    must(key && certificate);
+    X509_set_version(certificate, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
+    X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
+    X509_gmtime_adj(X509_getm_notAfter(certificate), 86400);
+    X509_set_pubkey(certificate, key);
+    X509_NAME *name = X509_get_subject_name(certificate);
+    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)subject, -1, -1, 0);
+    X509_set_issuer_name(certificate, name);
+    X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, names);
+    must(extension && X509_add_ext(certificate, extension, -1));
+    X509_EXTENSION_free(extension);
+    must(X509_sign(certificate, key, EVP_sha256()) > 0);
+    BIO *text = BIO_new(BIO_s_mem());
+    must(PEM_write_bio_X509(text, certificate));
+    test_pair_text(text, &pair.certificate);
+    text = BIO_new(BIO_s_mem());
+    must(PEM_write_bio_PrivateKey(text, key, NULL, NULL, 0, NULL, NULL));
+    test_pair_text(text, &pair.key);
+    EVP_PKEY_free(key);
+    X509_free(certificate);
+    return pair;
+}
+
+static struct tls_pair test_pair_view(const struct test_pair *pair)
+{
+    return (struct tls_pair){ buf_slice(&pair->certificate), buf_slice(&pair->key) };
+}
+
+static void test_pair_done(struct test_pair *pair)
+{
+    buf_done(&pair->certificate);
+    buf_done(&pair->key);
+}
