@@ -1,0 +1,111 @@
+"""The command line: answers, errors, exit codes, with the server running and without."""
+import json
+import os
+import re
+import subprocess
+import unittest
+
+from house import EKIREI, House
+
+
+class CommandLine(unittest.TestCase):
+    def test_errors_and_exit_codes(self):
+        with House(serve=False, accounts=()) as house:
+            self.assertIn("usage", subprocess.run([EKIREI, "account", "add"], capture_output=True, text=True).stderr.lower() + "")
+            for words, code in ((["account", "add"], 2), (["nonsense"], 2), (["account", "nonsense"], 2), (["account", "show", "x@acc.test"], 1)):
+                error = house.ctl(*words, fails=code)
+                self.assertTrue(error.startswith("ekirei: "), error)
+            house.account("alice@acc.test")
+            self.assertIn("exists", house.ctl("account", "add", "alice@acc.test", "--password-stdin", text="x", fails=1).lower())
+            self.assertIn("elsewhere.test", house.ctl("account", "add", "c@elsewhere.test", "--password-stdin", text="x", fails=1))
+            house.ctl("account", "add", "empty@acc.test", "--password-stdin", text="", fails=1)
+            weak = subprocess.run([EKIREI, "account", "add", "weak@acc.test", "--password-stdin", "--dir", str(house.dir)], input="abc", capture_output=True, text=True)
+            self.assertEqual(weak.returncode, 0)
+            self.assertIn("weak", weak.stderr)
+
+    def test_settings_errors_name_file_and_line(self):
+        with House(serve=False, accounts=()) as house:
+            conf = house.dir / "ekirei.conf"
+            good = conf.read_text()
+            for line, word in (("no.such = 1", "no.such"), ("message.size_limit = huge", "huge"), ("pop_before_smtp.window = 2h", "60min"), ("nonsense", "nonsense"),
+                               ("auth.throttle = perhaps", "perhaps"), ("auth.plaintext_networks = 10.0.0.0/99", "10.0.0.0/99")):
+                conf.write_text("# one\n" + line + "\n" + good)
+                for command in (["config", "check"], ["serve"]):
+                    error = house.ctl(*command, fails=2)
+                    self.assertRegex(error, r"ekirei\.conf:2: ", (line, error))
+                    self.assertIn(word, error)
+            conf.write_text(good)
+            house.ctl("config", "check")
+            rows = {row["name"]: row for row in house.json("config", "show")}
+            for name in ("listen.address", "tls.min_version", "auth.plaintext_networks", "auth.apop_without_tls", "legacy.networks", "auth.throttle", "auth.hash_cost",
+                         "limits.connections_per_address", "message.size_limit", "smarthost", "smarthost.tls", "queue.first_retry", "dns.servers", "dns.trust_anchor",
+                         "pop_before_smtp.accounts", "pop_before_smtp.window", "pop_before_smtp.cap", "pop_before_smtp.messages", "pop_before_smtp.recipients",
+                         "pop_before_smtp.shared_accounts", "pop_before_smtp.imap", "pop_before_smtp.never_networks"):
+                self.assertIn(name, rows)
+
+    def test_the_same_with_and_without_the_server(self):
+        for running in (False, True):
+            with House(serve=running, accounts=()) as house:
+                house.account("alice@acc.test", "--login", "al")
+                house.ctl("domain", "add", "second.test")
+                house.account("bob@second.test")
+                house.ctl("alias", "add", "info@second.test", "alice@acc.test")
+                self.assertEqual(sorted(row["name"] for row in house.json("domain", "list")), ["acc.test", "second.test"])
+                self.assertEqual([row["address"] for row in house.json("account", "list")], ["alice@acc.test", "bob@second.test"])
+                self.assertEqual(house.json("account", "show", "alice@acc.test")["login"], "al")
+                secret = house.device("alice@acc.test", "phone", "--allow", "pop3,smtp", "--expires", "2090-01-01")
+                self.assertRegex(secret, r"^(?=.*[A-Za-z])[A-Za-z0-9-]{20,}$")
+                self.assertEqual(house.json("device", "list", "alice@acc.test")[0]["name"], "phone")
+                house.ctl("device", "revoke", "alice@acc.test", "phone")
+                self.assertEqual(house.json("device", "list", "alice@acc.test"), [])
+                house.ctl("domain", "remove", "second.test", fails=1)
+                house.ctl("account", "remove", "bob@second.test")
+                house.ctl("alias", "remove", "info@second.test")
+                self.assertEqual(house.json("alias", "list"), [])
+                house.ctl("domain", "remove", "second.test")
+                self.assertIsInstance(house.json("status"), dict)
+
+    def test_changes_are_in_force_when_the_command_returns(self):
+        with House(accounts=()) as house:
+            house.account("alice@acc.test")
+            for i in range(5):
+                house.ctl("account", "password", "alice@acc.test", "--password-stdin", text=f"new-{i}\n")
+                with house.pop3("alice@acc.test", f"new-{i}"):
+                    pass
+                with self.assertRaises(Exception):
+                    with house.pop3("alice@acc.test", f"new-{i - 1}"):
+                        pass
+            house.ctl("account", "remove", "alice@acc.test")
+            with house.smtp() as client:
+                client.ehlo()
+                client.mail("x@elsewhere.test")
+                self.assertEqual(client.rcpt("alice@acc.test")[0], 550)
+
+    def test_help_and_man_pages_name_every_command(self):
+        text = subprocess.run([EKIREI, "--help"], capture_output=True, text=True)
+        self.assertEqual(text.returncode, 0)
+        for word in ("demo", "init", "serve", "account", "device", "alias", "domain", "lease", "queue", "status", "config"):
+            self.assertIn(word, text.stdout)
+
+    def test_init_leaves_nothing_half(self):
+        with House(serve=False, accounts=()) as house:
+            bad = subprocess.run([EKIREI, "init", "--dir", str(house.dir) + ".x", "--domain", "x.test", "--set", "no.such=1"], capture_output=True, text=True)
+            self.assertEqual(bad.returncode, 2)
+            self.assertFalse(os.path.exists(str(house.dir) + ".x"))
+            again = subprocess.run([EKIREI, "init", "--dir", str(house.dir), "--domain", "x.test"], capture_output=True, text=True)
+            self.assertEqual(again.returncode, 1)
+            self.assertEqual((house.dir.stat().st_mode & 0o077), 0)
+            self.assertEqual(((house.dir / "keys" / "keeper.key").stat().st_mode & 0o077), 0)
+
+    def test_C041_garbage_on_the_control_socket(self):
+        import socket
+        with House() as house:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(house.dir / "run" / "control.sock"))
+                client.sendall(os.urandom(100000)[:60000])
+            self.assertEqual(len(house.json("account", "list")), 2)
+            house.send("bob@acc.test")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,216 @@
+"""POP before SMTP, every rule of the house, over real sockets."""
+import smtplib
+import threading
+import time
+import unittest
+
+from house import HOST, House, message, received, until
+
+WINDOW = 3
+
+
+class Lease(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.house = House(serve=False, accounts=("bob",), pop_before_smtp__window=f"{WINDOW}s", pop_before_smtp__cap="8s", pop_before_smtp__messages="3",
+                          pop_before_smtp__recipients="5", auth__apop_without_tls="yes", auth__plaintext_networks="127.0.0.0/8")
+        cls.house.account("alice@acc.test", "--pop-before-smtp")
+        cls.house.account("plain@acc.test")
+        cls.house.ctl("alias", "add", "sales@acc.test", "alice@acc.test")
+        cls.house.serve()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.house.__exit__()
+
+    def setUp(self):
+        self.house.ctl("lease", "revoke")
+
+    def login(self, who="alice@acc.test", **words):
+        with self.house.pop3(who, **words):
+            pass
+
+    def submit(self, sender="alice@acc.test", to=("bob@acc.test",), author=None, client=None):
+        """The code of the first refusal, or 250."""
+        if client is None:
+            with self.house.smtp("submission") as client:
+                return self.submit(sender, to, author, client)
+        client.ehlo()
+        code, text = client.mail(sender)
+        if code != 250:
+            return code, text.decode()
+        for address in to:
+            code, text = client.rcpt(address)
+            if code != 250:
+                client.rset()
+                return code, text.decode()
+        code, text = client.data(message(sender=author or sender, to=to[0]).encode())
+        return code, text.decode()
+
+    def test_C112_stranger_is_told_what_to_do(self):
+        code, text = self.submit()
+        self.assertEqual(code, 530)
+        self.assertIn("Check your mail first (POP before SMTP), or turn on SMTP AUTH: https://mail.acc.test/help/sending", text)
+        self.login()
+        self.assertEqual(self.submit()[0], 250)  # the second try works (D18)
+
+    def test_open_session_gains_the_right(self):
+        with self.house.smtp("submission") as client:
+            self.assertEqual(self.submit(client=client)[0], 530)
+            self.login()
+            self.assertEqual(self.submit(client=client)[0], 250)
+
+    def test_C099_half_a_login_grants_nothing(self):
+        with self.house.raw("pop3s") as pop:
+            pop.say("USER alice@acc.test")
+            pop.say("PASS wrong")
+            pop.say("USER alice@acc.test")
+        self.assertEqual(self.submit()[0], 530)
+
+    def test_only_flagged_accounts_and_devices(self):
+        self.login("plain@acc.test")
+        self.assertEqual(self.submit("plain@acc.test")[0], 530)
+        secret = self.house.device("plain@acc.test", "copier", "--allow", "pop3,lease")
+        self.login("plain@acc.test", password=secret)
+        self.assertEqual(self.submit("plain@acc.test")[0], 250)
+        self.house.ctl("device", "revoke", "plain@acc.test", "copier")
+        self.assertEqual(self.submit("plain@acc.test")[0], 530)
+
+    def test_C095_the_sender_must_be_the_accounts_own(self):
+        self.login()
+        self.assertIn(self.submit("bob@acc.test")[0], (530, 550, 553))
+        self.assertIn(self.submit("someone@elsewhere.test")[0], (530, 550, 553))
+        self.assertEqual(self.submit("alice@acc.test", author="bob@acc.test")[0], 550)
+        self.assertEqual(self.submit("sales@acc.test")[0], 250)
+
+    def test_C111_received_says_lease_not_auth(self):
+        self.login()
+        self.assertEqual(self.submit()[0], 250)
+        field = received(self.house.mail_of("bob@acc.test")[-1])[0]
+        self.assertIn("with ESMTPS id", field)
+        self.assertIn("lease", field)
+
+    def test_C098_window_ends_and_sending_does_not_renew(self):
+        self.login()
+        end = time.monotonic() + WINDOW
+        self.assertEqual(self.submit()[0], 250)
+        while time.monotonic() < end + 0.3:
+            time.sleep(0.2)
+        self.assertEqual(self.submit()[0], 530)
+
+    def test_cap_ends_a_lease_that_is_renewed_for_ever(self):
+        start, ids = time.monotonic(), set()
+        while time.monotonic() < start + 10:
+            self.login()
+            ids |= {row["id"] for row in self.house.json("lease", "list")}
+            time.sleep(1)
+        self.assertEqual(len(ids), 2, ids)  # the cap was 8 s: the next login opened a new one
+
+    def test_counts_and_a_new_login(self):
+        self.login()
+        for _ in range(3):
+            self.assertEqual(self.submit()[0], 250)
+        code, text = self.submit()
+        self.assertEqual((code, text[:5]), (452, "4.7.1"))
+        self.login()
+        self.assertEqual(self.submit()[0], 250)
+        self.login()
+        many = [f"bob+{i}@acc.test" for i in range(6)]
+        self.assertEqual(self.submit(to=many)[0], 452)
+        self.assertEqual(self.submit(to=many[:5])[0], 250)  # the refused one gave its reservation back
+
+    def test_C109_parallel_sessions_cannot_overdraw(self):
+        self.login()
+        codes = []
+        clients = [smtplib.SMTP(HOST, self.house.port("submission"), timeout=20) for _ in range(12)]
+        for client in clients:
+            client.ehlo()
+        threads = [threading.Thread(target=lambda c=c: codes.append(self.submit(client=c)[0])) for c in clients]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for client in clients:
+            client.close()
+        self.assertEqual(codes.count(250), 3, codes)
+
+    def test_C108_disable_and_password_change_end_it(self):
+        self.login()
+        self.house.ctl("account", "disable", "alice@acc.test")
+        self.assertEqual(self.submit()[0], 530)
+        self.house.ctl("account", "enable", "alice@acc.test")
+        self.login()
+        self.assertEqual(self.submit()[0], 250)
+        self.house.ctl("account", "password", "alice@acc.test", "--password-stdin", text="Pass-word-alice")
+        self.assertEqual(self.submit()[0], 530)
+
+    def test_failed_logins_end_it(self):
+        self.login()
+        for _ in range(10):
+            with self.house.raw("pop3s") as pop:
+                pop.say("USER alice@acc.test")
+                self.assertTrue(pop.say("PASS wrong").startswith("-ERR"))
+        self.assertEqual(self.submit()[0], 530)
+
+    def test_device_from_old_copier(self):
+        """APOP without TLS on 110, mail on 587 without TLS: a listed network, a device password, nothing newer."""
+        secret = self.house.device("plain@acc.test", "old")
+        with self.house.pop3(service="pop3", stls=False) as pop:
+            pop.apop("plain@acc.test", secret)
+        with self.house.smtp("submission", starttls=False) as client:
+            self.assertEqual(self.submit("plain@acc.test", client=client)[0], 250)
+        self.house.ctl("device", "revoke", "plain@acc.test", "old")
+
+    def test_list_and_revoke(self):
+        self.login()
+        rows = self.house.json("lease", "list")
+        self.assertEqual([row["address"] for row in rows], ["alice@acc.test"])
+        self.assertEqual(rows[0]["peer"], HOST)
+        self.assertEqual(rows[0]["messages_left"], 3)
+        self.house.ctl("lease", "revoke", HOST)
+        self.assertEqual(self.house.json("lease", "list"), [])
+        self.assertEqual(self.submit()[0], 530)
+
+    def test_log_ties_login_lease_and_mail(self):
+        self.login()
+        self.submit()
+        until(lambda: "lease.used" in self.house.logged(), what="lease.used in the log")
+        log = self.house.logged()
+        for event in ("pop3.login", "lease.granted", "lease.used", "smtp.accepted"):
+            self.assertIn(event, log)
+        self.assertNotIn("Pass-word", log)
+
+
+class Crowd(unittest.TestCase):
+    def test_C095_many_accounts_mark_an_address_shared(self):
+        names = [f"u{i}" for i in range(5)]
+        with House(serve=False, accounts=(), pop_before_smtp__shared_accounts="3", pop_before_smtp__accounts="all") as house:
+            for name in names:
+                house.account(f"{name}@acc.test")
+            house.serve()
+            for count, name in enumerate(names, 1):
+                with house.pop3(f"{name}@acc.test"):
+                    pass
+                self.assertEqual(len(house.json("lease", "list")), count if count <= 3 else 0, name)
+            self.assertIn("shared", house.logged())
+
+    def test_never_networks_and_restart(self):
+        with House(serve=False, accounts=(), pop_before_smtp__never_networks="127.0.0.0/8", pop_before_smtp__accounts="all") as house:
+            house.account("alice@acc.test")
+            house.serve()
+            with house.pop3("alice@acc.test"):
+                pass
+            self.assertEqual(house.json("lease", "list"), [])
+
+    def test_C107_a_restart_ends_all(self):
+        with House(pop_before_smtp__accounts="all") as house:
+            with house.pop3("alice@acc.test"):
+                pass
+            self.assertEqual(len(house.json("lease", "list")), 1)
+            house.stop()
+            house.serve()
+            self.assertEqual(house.json("lease", "list"), [])
+
+
+if __name__ == "__main__":
+    unittest.main()

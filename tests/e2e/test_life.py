@@ -1,0 +1,201 @@
+"""Processes: start, stop, crash, reload, jail; as root and as an ordinary user."""
+import os
+import pathlib
+import re
+import signal
+import smtplib
+import socket
+import subprocess
+import time
+import unittest
+
+from house import EKIREI, HOST, House, message, until
+
+
+def alive(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def status_of(pid):
+    return dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+
+
+class Life(unittest.TestCase):
+    def jailed(self, user):
+        if user and os.getuid() != 0:
+            self.skipTest("only root can become somebody else")
+        with House(user=user) as house:
+            pids = house.pids()
+            roles = {name: pid for name, pid in pids.items() if not name.startswith("supervisor")}
+            self.assertGreaterEqual({re.sub(r"\W?\d+$", "", name) for name in roles}, {"mx", "user", "keeper", "courier"})
+            for name, pid in roles.items():
+                status = status_of(pid)
+                self.assertEqual(status["Seccomp"].strip(), "2", name)
+                self.assertEqual(status["NoNewPrivs"].strip(), "1", name)
+                if os.getuid() == 0:
+                    self.assertNotEqual(status["Uid"].split()[0], "0", name)
+                    self.assertEqual(int(status["CapEff"], 16), 0, name)
+            entered = re.findall(r"jail\.entered role=(\w+).*?landlock=(\d+)", house.logged())
+            kernel = subprocess.run(["python3", "-c", "import ctypes; print(ctypes.CDLL(None).syscall(444, 0, 0, 1))"], capture_output=True, text=True).stdout
+            for role, level in entered:
+                self.assertEqual(int(level) > 0, int(kernel) > 0, role)
+            self.assertGreaterEqual({role for role, _ in entered}, {"mx", "user", "keeper", "courier"})
+            if not user and os.getuid() == 0:
+                self.assertEqual(len({status_of(pid)["Uid"].split()[0] for pid in roles.values()}), 4)  # each role its own
+            house.send("bob@acc.test")
+            self.assertEqual(len(house.mail_of("bob@acc.test")), 1)
+            self.assertEqual(house.stop(), 0)
+
+    def test_jail_as_started(self):
+        self.jailed(None)
+
+    def test_jail_as_an_ordinary_user(self):
+        self.jailed(64999)
+
+    def test_crash_of_each_role(self):
+        with House() as house:
+            for role in ("mx", "user", "keeper", "courier"):
+                name, pid = next((n, p) for n, p in house.pids().items() if n.startswith(role))
+                start = time.monotonic()
+                os.kill(pid, signal.SIGKILL)
+                until(lambda: house.pids().get(name) not in (None, pid), 5, f"a new {role}")
+
+                def works():
+                    try:
+                        house.send("bob@acc.test", subject=role)
+                        return True
+                    except (OSError, smtplib.SMTPException):
+                        return False
+                until(works, 5, f"mail after the end of {role}")
+                self.assertLess(time.monotonic() - start, 2.0, role)  # service is back within 2 s
+            self.assertEqual(len(house.mail_of("bob@acc.test")), 4)
+
+    def test_nothing_answered_250_is_lost_by_kill_9(self):
+        with House() as house:
+            accepted = []
+            for round_ in range(6):
+                with house.smtp() as client:
+                    client.ehlo()
+                    for i in range(20):
+                        try:
+                            client.sendmail("x@elsewhere.test", "bob@acc.test", message(subject=f"n{round_}-{i}").encode())
+                            accepted.append(f"n{round_}-{i}")
+                        except (OSError, smtplib.SMTPException):
+                            break
+                        if i == 12:
+                            os.kill(next(p for n, p in house.pids().items() if n.startswith("keeper")), signal.SIGKILL)
+
+                def back():
+                    try:
+                        with house.pop3("bob@acc.test"):
+                            return True
+                    except Exception:  # any refusal: not back yet
+                        return False
+                until(back, 5, "service")
+            subjects = [m.split(b"Subject: ")[1].split(b"\r\n")[0].decode() for m in house.mail_of("bob@acc.test")]
+            self.assertEqual([s for s in accepted if subjects.count(s) < 1], [])
+            self.assertGreater(len(accepted), 60)
+
+    def test_roles_end_with_their_supervisor(self):
+        with House() as house:
+            pids = house.pids()
+            os.kill(house.process.pid, signal.SIGKILL)
+            time.sleep(0.1)
+            self.assertEqual([name for name, pid in pids.items() if alive(pid) and pid != house.process.pid], [])
+            house.stop()
+            house.serve()
+            house.send("bob@acc.test")
+
+    def test_sigterm_to_all_at_once_is_clean(self):
+        with House() as house:
+            house.send("bob@acc.test")
+            start = time.monotonic()
+            for pid in house.pids().values():
+                os.kill(pid, signal.SIGTERM)
+            self.assertEqual(house.process.wait(5), 0)
+            self.assertLess(time.monotonic() - start, 2.0)
+            self.assertEqual(list((house.dir / "run").glob("*.pid")), [])
+
+    def test_stop_with_open_sessions(self):
+        with House() as house, house.smtp() as smtp, house.pop3("bob@acc.test"):
+            smtp.ehlo()
+            start = time.monotonic()
+            self.assertEqual(house.stop(), 0)
+            self.assertLess(time.monotonic() - start, 2.5)
+
+    def test_second_serve_and_taken_port(self):
+        with House() as house:
+            start = time.monotonic()
+            second = subprocess.run([EKIREI, "serve", "--dir", str(house.dir)], capture_output=True, text=True, timeout=20)
+            self.assertNotEqual(second.returncode, 0)
+            self.assertEqual(second.stderr.count("\n"), 1, second.stderr)
+            self.assertTrue(second.stderr.startswith("ekirei: "), second.stderr)
+            self.assertIn(round(time.monotonic() - start), (5, 6))
+        with House(serve=False) as house, socket.socket() as other:
+            other.bind((HOST, house.port("pop3")))
+            other.listen()
+            taken = subprocess.run([EKIREI, "serve", "--dir", str(house.dir)], capture_output=True, text=True, timeout=20)
+            self.assertEqual(taken.returncode, 1)
+            lines = [line for line in taken.stderr.splitlines() if line.startswith("ekirei: ")]
+            self.assertEqual(len(lines), 1, taken.stderr)
+            self.assertIn(str(house.port("pop3")), lines[0])
+
+    def test_predecessor_is_waited_for(self):
+        with House() as house:
+            first = house.process
+            subprocess.Popen(["sh", "-c", f"sleep 1.5; kill {first.pid}"])
+            house.log = open(house.top / "log", "ab")
+            second = subprocess.Popen([EKIREI, "serve", "--dir", str(house.dir)], stdout=subprocess.PIPE, stderr=house.log, text=True)
+            self.assertTrue(second.stdout.readline().startswith("ready"))
+            first.wait(5)
+            first.stdout.close()
+            house.process = second
+            house.send("bob@acc.test")
+
+    def test_reload_keeps_sessions_and_takes_settings(self):
+        with House() as house, house.smtp() as old, house.pop3("bob@acc.test") as pop:
+            old.ehlo()
+            conf = house.dir / "ekirei.conf"
+            text = conf.read_text()
+            size = re.search(r"(?m)^.*size_limit.*$", text)
+            more = "\nmessage.size_limit = 12345\n" if not size else ""
+            # outside any section: before the first one
+            conf.write_text(more + text if not size else text.replace(size[0], size[0].split("=")[0] + "= 12345"))
+            os.kill(house.process.pid, signal.SIGHUP)
+            until(lambda: "supervisor.reloaded" in house.logged(), what="reload in the log")
+
+            def announced():
+                with house.smtp() as fresh:
+                    fresh.ehlo()
+                    return fresh.esmtp_features.get("size") == "12345"
+            until(announced, what="the new size limit")
+            self.assertEqual(old.noop()[0], 250)
+            self.assertIn(b"+OK", pop.noop())
+            # C233: a wrong file changes nothing
+            conf.write_text("no.such = 1\n")
+            os.kill(house.process.pid, signal.SIGHUP)
+            until(lambda: "ekirei.conf:1" in house.logged(), what="the refusal with its line")
+            self.assertTrue(announced())
+
+    def test_new_certificate_without_dropping_sessions(self):
+        with House() as house, House(domain="acc.test", serve=False) as other:
+            with house.smtp("submission", login="alice@acc.test") as old:
+                for name in ("cert.pem", "key.pem"):
+                    (house.dir / "tls" / name).write_bytes((other.dir / "tls" / name).read_bytes())
+                os.kill(house.process.pid, signal.SIGHUP)
+                until(lambda: "supervisor.reloaded" in house.logged(), what="reload in the log")
+                with self.assertRaises(Exception):
+                    with house.smtp("submission"):  # the old CA does not know it
+                        pass
+                house_tls, house.tls = house.tls, other.tls
+                with house.smtp("submission", login="alice@acc.test"):
+                    pass
+                house.tls = house_tls
+                self.assertEqual(old.noop()[0], 250)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,127 @@
+"""Mail for elsewhere: queued durably, handed to the smarthost, also after that was away; bounces."""
+import signal
+import time
+import unittest
+
+from house import House, Sink, message, until
+
+
+class Queue(unittest.TestCase):
+    def submit(self, house, to="far@elsewhere.test", **words):
+        with house.smtp("submission", login="alice@acc.test") as client:
+            client.sendmail("alice@acc.test", to, message(to=to if isinstance(to, str) else to[0], **words).encode(), rcpt_options=words.get("rcpt_options", ()))
+
+    def test_through_the_smarthost(self):
+        with Sink() as sink, House(smarthost=f"127.0.0.1:{sink.port}", smarthost__tls="none") as house:
+            self.submit(house, subject="far away", body="a\r\n.dot\r\n" + "x" * 70 + "\r\n")
+            mail = until(lambda: sink.mails and sink.mails[0], what="mail at the smarthost")
+            self.assertIn("<alice@acc.test>", mail["from"])
+            self.assertIn(b"Subject: far away", mail["data"])
+            self.assertIn(b"\r\n.dot\r\n", mail["data"])
+            self.assertNotIn(b"Return-Path", mail["data"])
+            until(lambda: house.json("queue", "list") == [], what="empty queue")
+
+    def test_large_and_mixed_recipients(self):
+        with Sink() as sink, House(smarthost=f"127.0.0.1:{sink.port}", smarthost__tls="none") as house:
+            body = ("y" * 70 + "\r\n") * 30000
+            self.submit(house, to=["far@elsewhere.test", "bob@acc.test", "near@elsewhere.test"], body=body)
+            mail = until(lambda: sink.mails and sink.mails[0], what="mail at the smarthost")
+            self.assertTrue(mail["data"].endswith(body.encode()))
+            self.assertEqual(len(mail["to"]), 2)
+            local = house.mail_of("bob@acc.test")[0]
+            self.assertTrue(local.startswith(b"Return-Path: <alice@acc.test>"))
+            self.assertTrue(local.endswith(body.encode()))
+
+    def test_smarthost_away_for_a_while(self):
+        probe = Sink()
+        port = probe.port
+        probe.__exit__()
+        with House(smarthost=f"127.0.0.1:{port}", smarthost__tls="none", queue__first_retry="1s") as house:
+            self.submit(house, subject="patience")
+            row = until(lambda: [r for r in house.json("queue", "list") if r["attempts"] > 0], what="a failed attempt")[0]
+            self.assertEqual(row["recipient"], "far@elsewhere.test")
+            house.stop()  # durable: over a restart, and over kill -9
+            house.serve()
+            for name, pid in house.pids().items():
+                if name.startswith("keeper"):
+                    import os
+                    os.kill(pid, signal.SIGKILL)
+            with Sink(port) as sink:
+                until(lambda: sink.mails, 20, "mail at the smarthost")
+                until(lambda: house.json("queue", "list") == [], 10, "empty queue")
+                self.assertEqual(len(sink.mails), 1)
+
+    def test_refusal_bounces_to_the_sender(self):
+        with Sink(answers={"RCPT TO:<GONE@": "550 5.1.1 No such person"}) as sink, House(smarthost=f"127.0.0.1:{sink.port}", smarthost__tls="none") as house:
+            self.submit(house, to=["gone@elsewhere.test", "here@elsewhere.test"], subject="two")
+            until(lambda: sink.mails, what="mail for the good one")
+            bounce = until(lambda: house.mail_of("alice@acc.test"), what="bounce")[0]
+            self.assertTrue(bounce.startswith(b"Return-Path: <>"))
+            for part in (b"multipart/report", b"Final-Recipient: rfc822;gone@elsewhere.test", b"Action: failed", b"Status: 5.1.1", b"Subject: two", b"No such person"):
+                self.assertIn(part.lower().replace(b" ", b""), bounce.lower().replace(b" ", b""), part)
+            self.assertNotIn(b"here@elsewhere.test", bounce.split(b"message/delivery-status")[1].split(b"--")[0])
+            until(lambda: house.json("queue", "list") == [], what="empty queue")
+
+    def test_age_bounces(self):
+        with Sink(answers={"MAIL": "451 4.3.0 not now"}) as sink, House(smarthost=f"127.0.0.1:{sink.port}", smarthost__tls="none", queue__first_retry="1s", queue__lifetime="2s") as house:
+            self.submit(house)
+            bounce = until(lambda: house.mail_of("alice@acc.test"), 15, "bounce by age")[0]
+            self.assertIn(b"not now", bounce)
+
+    def test_temporary_refusal_is_tried_again(self):
+        with Sink(answers={"END-OF-DATA": "451 4.3.0 later"}) as sink, House(smarthost=f"127.0.0.1:{sink.port}", smarthost__tls="none", queue__first_retry="1s") as house:
+            self.submit(house)
+            until(lambda: [r for r in house.json("queue", "list") if "later" in r["last_reply"]], what="the reply in the queue list")
+            sink.answers.clear()
+            until(lambda: sink.mails, 10, "second attempt")
+
+    def test_tls_must_and_may(self):
+        with Sink() as sink, House(smarthost=f"127.0.0.1:{sink.port}", smarthost__tls="must", queue__first_retry="1s") as house:
+            self.submit(house)
+            until(lambda: [r for r in house.json("queue", "list") if r["attempts"] > 0], what="a refused attempt")
+            time.sleep(0.5)
+            self.assertEqual(sink.mails, [])  # never in clear
+
+    def test_starttls_is_used(self):
+        import ssl
+        with House() as other:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(other.dir / "tls" / "cert.pem", other.dir / "tls" / "key.pem")
+            with Sink(tls=context) as sink, House(smarthost=f"127.0.0.1:{sink.port}", smarthost__tls="may") as house:
+                self.submit(house)
+                mail = until(lambda: sink.mails and sink.mails[0], what="mail at the smarthost")
+                self.assertTrue(mail["tls"])
+                self.assertIn("tls=TLSv1.3", house.logged())
+
+    def test_hold_release_remove_show(self):
+        with House(smarthost="", queue__first_retry="1h") as house:
+            self.submit(house, subject="shown")
+            row = until(lambda: [r for r in house.json("queue", "list") if r["attempts"] > 0], what="first attempt")[0]
+            number = str(row["id"])
+            self.assertIn("Subject: shown", house.ctl("queue", "show", number))
+            house.ctl("queue", "hold", number)
+            self.assertEqual(house.json("queue", "list")[0]["state"], "held")
+            house.ctl("queue", "release", number)
+            self.assertEqual(house.json("queue", "list")[0]["state"], "waiting")
+            house.ctl("queue", "retry", number)
+            until(lambda: house.json("queue", "list")[0]["attempts"] > 1, what="a second attempt")
+            house.ctl("queue", "remove", number)
+            self.assertEqual(house.json("queue", "list"), [])
+            house.ctl("queue", "show", number, fails=1)
+
+    def test_dsn_parameters_reach_the_next_hop(self):
+        with Sink() as sink, House(smarthost=f"127.0.0.1:{sink.port}", smarthost__tls="none") as house:
+            with house.smtp("submission", login="alice@acc.test") as client:
+                client.ehlo_or_helo_if_needed()
+                self.assertEqual(client.docmd("MAIL FROM:<alice@acc.test> RET=HDRS ENVID=abc+2B1")[0], 250)
+                self.assertEqual(client.docmd("RCPT TO:<far@elsewhere.test> NOTIFY=FAILURE,DELAY ORCPT=rfc822;far@elsewhere.test")[0], 250)
+                self.assertEqual(client.data(message().encode())[0], 250)
+            mail = until(lambda: sink.mails and sink.mails[0], what="mail at the smarthost")
+            self.assertIn("RET=HDRS", mail["from"])
+            self.assertIn("ENVID=abc+2B1", mail["from"])
+            self.assertIn("ORCPT=rfc822;far@elsewhere.test", mail["to"][0])
+            self.assertIn("NOTIFY=FAILURE,DELAY", mail["to"][0])
+
+
+if __name__ == "__main__":
+    unittest.main()

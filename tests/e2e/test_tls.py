@@ -1,0 +1,131 @@
+"""TLS on every port: versions, names, ALPN, tickets, and nothing that was said before it."""
+import socket
+import ssl
+import subprocess
+import unittest
+
+from house import HOST, House
+
+
+class Tls(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.house = House()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.house.__exit__()
+
+    def connect(self, service="pop3s", name="localhost", house=None, **words):
+        context = (house or self.house).tls()
+        for key, value in words.items():
+            if key == "alpn":
+                context.set_alpn_protocols(value)
+            else:
+                setattr(context, key, value)
+        return context, context.wrap_socket(socket.create_connection((HOST, (house or self.house).port(service)), timeout=10), server_hostname=name)
+
+    def test_C071_old_versions_are_refused(self):
+        for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            context.set_ciphers("ALL:@SECLEVEL=0")
+            context.minimum_version = context.maximum_version = version
+            with self.assertRaises((ssl.SSLError, ConnectionResetError)):
+                context.wrap_socket(socket.create_connection((HOST, self.house.port("pop3s")), timeout=10))
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            self.connect(minimum_version=version, maximum_version=version)[1].close()
+
+    def test_C062_alpn(self):
+        _, secured = self.connect(alpn=["pop3"])
+        self.assertEqual(secured.selected_alpn_protocol(), "pop3")
+        secured.close()
+        with self.assertRaises((ssl.SSLError, ConnectionResetError)):
+            self.connect(alpn=["http/1.1"])
+
+    def test_tickets_resume_but_not_on_another_service(self):
+        def resumed(first, second):
+            context, one = self.connect(first, maximum_version=ssl.TLSVersion.TLSv1_2)
+            session = one.session
+            one.close()
+            two = context.wrap_socket(socket.create_connection((HOST, self.house.port(second)), timeout=10), server_hostname="localhost", session=session)
+            reused = two.session_reused
+            two.close()
+            return reused
+        self.assertTrue(resumed("pop3s", "pop3s"))
+        self.assertFalse(resumed("pop3s", "submissions"))  # C066
+
+    def test_sni_with_several_certificates(self):
+        with House(domain="two.test", serve=False) as other, House(serve=False) as house:
+            conf = house.dir / "ekirei.conf"
+            pairs = [(house.dir / "tls" / "cert.pem", house.dir / "tls" / "key.pem"), (house.dir / "tls" / "two.pem", house.dir / "tls" / "two.key")]
+            pairs[1][0].write_bytes((other.dir / "tls" / "cert.pem").read_bytes())
+            pairs[1][1].write_bytes((other.dir / "tls" / "key.pem").read_bytes())
+            lines = [line for line in conf.read_text().splitlines() if not line.strip().startswith(("tls.certificate", "tls.key"))]
+            conf.write_text("\n".join([f"tls.certificate = {pairs[0][0]}, {pairs[1][0]}", f"tls.key = {pairs[0][1]}, {pairs[1][1]}", *lines]) + "\n")
+            house.serve()
+
+            def owner(name):
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+                with context.wrap_socket(socket.create_connection((HOST, house.port("pop3s")), timeout=10), server_hostname=name) as secured:
+                    return ssl.DER_cert_to_PEM_cert(secured.getpeercert(True)).strip()
+            first, second = (pair[0].read_text().split("-----END")[0].strip() for pair in pairs)
+            for name, expected in (("mail.acc.test", first), ("mail.two.test", second), ("MAIL.Two.TEST", second), ("unknown.test", first), ("localhost", first)):
+                self.assertTrue(owner(name).startswith(expected), name)  # C064
+
+    def test_C052_C054_nothing_said_before_tls_counts(self):
+        for service, hello, start, inject, probe in (("smtp", "EHLO x", "STARTTLS", "MAIL FROM:<a@b.test>", "RCPT TO:<bob@acc.test>"),
+                                                     ("submission", "EHLO x", "STARTTLS", "EHLO injected", None),
+                                                     ("pop3", "CAPA", "STLS", "USER alice@acc.test\r\nPASS Pass-word-alice", "STAT")):
+            with self.house.raw(service) as raw:
+                raw.put(hello + "\r\n")
+                while not (line := raw.line()).startswith("250 ") and line != ".":
+                    pass
+                raw.put(f"{start}\r\n{inject}\r\n")
+                first = raw.line()
+                if first is None or not first.startswith(("220", "+OK")):
+                    continue  # refused and closed: as good
+                try:
+                    raw.secure()
+                except (ssl.SSLError, ConnectionError, OSError):
+                    continue
+                if probe:
+                    answer = raw.say(probe) if service != "pop3" else (raw.put(probe + "\r\n"), raw.line())[1]
+                    self.assertFalse((answer or "500").startswith(("250", "+OK")), (service, answer))
+
+    def test_C056_state_is_gone_after_starttls(self):
+        with self.house.smtp(starttls=False) as client:
+            client.ehlo()
+            client.mail("x@elsewhere.test")
+            self.assertEqual(client.docmd("STARTTLS")[0], 503)  # C060: not inside a transaction
+            client.rset()
+            client.starttls(context=self.house.tls())
+            self.assertEqual(client.docmd("RCPT TO:<bob@acc.test>")[0], 503)
+            self.assertNotIn("starttls", client.ehlo()[1].decode().lower())
+            self.assertEqual(client.docmd("STARTTLS")[0], 503)
+
+    def test_C058_no_password_in_clear(self):
+        with self.house.smtp("submission", starttls=False) as client:
+            client.ehlo()
+            self.assertNotIn("auth", client.esmtp_features)
+            self.assertIn(client.docmd("AUTH PLAIN AGFsaWNlAHNlY3JldA==")[0], (530, 538))
+        with self.house.raw("pop3") as pop:
+            self.assertTrue(pop.say("USER alice@acc.test").startswith("-ERR"))
+            pop.put("CAPA\r\n")
+            words = []
+            while (line := pop.line()) != ".":
+                words.append(line)
+            self.assertNotIn("USER", words)
+            self.assertIn("STLS", words)
+
+    def test_openssl_client_speaks_starttls(self):
+        for service, protocol in (("smtp", "smtp"), ("pop3", "pop3")):
+            done = subprocess.run(["openssl", "s_client", "-connect", f"{HOST}:{self.house.port(service)}", "-starttls", protocol, "-CAfile",
+                                   str(self.house.dir / "tls" / "ca.pem"), "-verify_return_error", "-brief", "-servername", "mail.acc.test"],
+                                  input="QUIT\r\n", capture_output=True, text=True, timeout=20)
+            self.assertIn("Verification: OK", done.stderr + done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
