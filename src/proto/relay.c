@@ -1,0 +1,59 @@
+#include "proto/relay.h"
+
+static struct relay_verdict refused(enum mail_verdict verdict)
+{
+    return (struct relay_verdict){ verdict, PROOF_NONE };
+}
+
+/* Login before lease before network: a session that holds several rights is judged, and counted, by the first alone. */
+static enum proof proof_of(const struct relay_facts *facts)
+{
+    if (facts->logged_in)
+        return PROOF_LOGIN;
+    if (facts->has_lease)
+        return PROOF_LEASE;
+    return facts->listed_network ? PROOF_NETWORK : PROOF_NONE;
+}
+
+/* RFC 6409 6.1: the submitter must be entitled to the envelope sender.  The null sender belongs to nobody: a login may
+ * use it, since clients send disposition notifications themselves (RFC 8098 3); a lease or a network may not, for
+ * there it would be mail that nobody answers for. */
+static bool may_use_sender(const struct relay_facts *facts, enum proof proof)
+{
+    return facts->sender_is_null ? proof == PROOF_LOGIN : facts->sender_is_theirs;
+}
+
+struct relay_verdict relay_mail(const struct relay_facts *facts)
+{
+    if (!facts->submission)
+        return (struct relay_verdict){ MAIL_OK, PROOF_NONE }; /* mail from outside: relay_rcpt() keeps it inside */
+    enum proof proof = proof_of(facts);
+    if (proof == PROOF_NONE)
+        return refused(MAIL_PROVE_YOURSELF); /* RFC 6409 4.3, also for recipients of ours (C051) */
+    if (!may_use_sender(facts, proof))
+        return refused(MAIL_FOREIGN_SENDER);
+    if (proof == PROOF_LEASE && !facts->lease_has_room)
+        return refused(MAIL_LEASE_USED_UP);
+    return (struct relay_verdict){ MAIL_OK, proof };
+}
+
+static enum mail_verdict local_verdict(const struct relay_facts *facts)
+{
+    if (!facts->recipient_exists)
+        return MAIL_NO_SUCH_USER;
+    return facts->recipient_disabled ? MAIL_DISABLED : MAIL_OK;
+}
+
+struct relay_verdict relay_rcpt(const struct relay_facts *facts)
+{
+    struct relay_verdict mail = relay_mail(facts); /* asked anew: the right may have ended since MAIL */
+    if (mail.verdict != MAIL_OK)
+        return mail;
+    if (facts->domain_is_ours) {
+        enum mail_verdict local = local_verdict(facts);
+        return local == MAIL_OK ? mail : refused(local);
+    }
+    if (mail.proof == PROOF_NONE)
+        return refused(MAIL_NOT_LOCAL);
+    return facts->internal_only ? refused(MAIL_INTERNAL_ONLY) : mail;
+}
