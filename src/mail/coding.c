@@ -129,29 +129,37 @@ enum status xtext_encode(struct buf *out, struct slice in)
     return STATUS_OK;
 }
 
+/* Takes one xchar or hexchar off *rest.  False where there is none, or none for a printable octet: a CR LF that came in
+ * this way would come out as a line of a bounce (C033). */
+static bool take_xtext(struct slice *rest, char *out_octet)
+{
+    char octet = rest->ptr[0];
+    size_t len = 1;
+    if (octet == '+') {
+        unsigned high = rest->len < 3 ? 16 : hex_value(rest->ptr[1]), low = rest->len < 3 ? 16 : hex_value(rest->ptr[2]);
+        if (high > 15 || low > 15)
+            return false;
+        octet = (char)(high << 4 | low);
+        len = 3;
+    } else if (!is_xchar(octet)) {
+        return false;
+    }
+    *rest = slice_from(*rest, len);
+    *out_octet = octet;
+    return octet >= ' ' && octet <= '~';
+}
+
 enum status xtext_decode(struct buf *out, struct slice in)
 {
-    char *room;
+    char *room, octet;
     size_t len = 0;
-    TRY(buf_reserve(out, in.len, &room));
-    for (size_t i = 0; i < in.len; i++) {
-        char octet = in.ptr[i];
-        if (octet == '+') {
-            if (in.len - i < 3)
-                return STATUS_MALFORMED;
-            unsigned high = hex_value(in.ptr[i + 1]), low = hex_value(in.ptr[i + 2]);
-            if (high > 15 || low > 15)
-                return STATUS_MALFORMED;
-            octet = (char)(high << 4 | low);
-            i += 2;
-        } else if (!is_xchar(octet)) {
+    for (struct slice rest = in; rest.len > 0; len++)
+        if (!take_xtext(&rest, &octet))
             return STATUS_MALFORMED;
-        }
-        /* A CR LF that came in this way would come out as a line of a bounce (C033). */
-        if (octet < ' ' || octet > '~')
+    TRY(buf_reserve(out, len, &room));
+    for (; in.len > 0; room++)
+        if (!take_xtext(&in, room))
             return STATUS_MALFORMED;
-        room[len++] = octet;
-    }
     buf_grown(out, len);
     return STATUS_OK;
 }

@@ -52,10 +52,11 @@ enum status pack(struct buf *out, struct slice plain)
     return STATUS_OK;
 }
 
-/* RFC 8878 3.1.1: four octets of magic, then the descriptor, whose bit 2 says that a checksum follows. */
+/* RFC 8878 3.1.1: four octets of magic, then the descriptor, whose low bits say: a checksum, no dictionary, and nothing
+ * in the bits that have no use. */
 static bool is_ours(struct slice frame)
 {
-    return slice_starts(frame, S("\x28\xb5\x2f\xfd")) && frame.len > 4 && (frame.ptr[4] & 4) != 0;
+    return slice_starts(frame, S("\x28\xb5\x2f\xfd")) && frame.len > 4 && (frame.ptr[4] & 0x1f) == 0x04;
 }
 
 enum status pack_frame(struct slice packed, size_t *out_len)
