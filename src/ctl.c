@@ -1,0 +1,277 @@
+#include "ctl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl_impl.h"
+
+#define DEFAULT_DIR "/var/lib/ekirei"
+#define COMMAND_ARENA (1u << 20) /* octets: names that were typed, and a settings file's text */
+#define HELP_COLUMN   44
+
+struct option_row {
+    const char *name, *value; /* value NULL: none follows */
+    const char *help;
+};
+
+static const struct option_row options[OPTIONS] = {
+    [OPTION_PASSWORD_STDIN] = { "--password-stdin", NULL, "read the password from standard input" },
+    [OPTION_LOGIN] = { "--login", "NAME", "one more name to log in with (the address always works)" },
+    [OPTION_POP_BEFORE_SMTP] = { "--pop-before-smtp", NULL, "a mailbox login lets its address send for a while" },
+    [OPTION_NO_POP_BEFORE_SMTP] = { "--no-pop-before-smtp", NULL, "take that right away" },
+    [OPTION_NAME] = { "--name", "NAME", "what the device is called" },
+    [OPTION_ALLOW] = { "--allow", "all|LIST",
+        "what its password is good for: imap pop3 smtp lease, mechanisms (pass plain login apop), internal-only" },
+    [OPTION_FROM] = { "--from", "CIDR[,CIDR]", "networks it may be used from; default: anywhere" },
+    [OPTION_EXPIRES] = { "--expires", "DATE", "last day it works: 2030-12-31, or a moment: 2030-12-31T18:00:00Z (UTC)" },
+    [OPTION_DOMAIN] = { "--domain", "DOMAIN", "the first domain that mail is taken for" },
+    [OPTION_HOSTNAME] = { "--hostname", "NAME", "this server's name; default: mail.DOMAIN" },
+    [OPTION_PORT_OFFSET] = { "--port-offset", "N", "added to every standard port" },
+    [OPTION_SET] = { "--set", "KEY=VALUE", "a setting for ekirei.conf ('ekirei config show' lists all); may be repeated" },
+    [OPTION_ONCE] = { "--once", NULL, "end after the story" },
+    [OPTION_DIR] = { "--dir", "DIR", "the data folder; default: $EKIREI_DIR, else " DEFAULT_DIR },
+    [OPTION_JSON] = { "--json", NULL, "answer in JSON" },
+    [OPTION_HELP] = { "--help", NULL, "this text" },
+};
+#define EVERYWHERE (WITH(OPTION_DIR) | WITH(OPTION_JSON) | WITH(OPTION_HELP))
+
+/* clang-format off */
+static const struct ctl_command commands[] = {
+    { "demo", NULL, "", WITH(OPTION_ONCE), 0, "play the whole story in a temporary folder, then keep serving", cmd_demo },
+    { "init", NULL, "", WITH(OPTION_DOMAIN) | WITH(OPTION_HOSTNAME) | WITH(OPTION_PORT_OFFSET) | WITH(OPTION_SET), WITH(OPTION_DOMAIN),
+      "make the data folder: settings, keys, a small CA and certificate, an empty store", cmd_init },
+    { "serve", NULL, "", 0, 0, "run the server in the foreground", cmd_serve },
+    { "account", "add", "ADDRESS", WITH(OPTION_PASSWORD_STDIN) | WITH(OPTION_LOGIN) | WITH(OPTION_POP_BEFORE_SMTP), 0, "make an account", cmd_account_add },
+    { "account", "list", "", 0, 0, "all accounts", cmd_account_list },
+    { "account", "show", "ADDRESS", 0, 0, "one account with its devices, aliases and leases", cmd_account_show },
+    { "account", "password", "ADDRESS", WITH(OPTION_PASSWORD_STDIN), 0, "give it a new password; ends its sessions and leases", cmd_account_password },
+    { "account", "set", "ADDRESS", WITH(OPTION_POP_BEFORE_SMTP) | WITH(OPTION_NO_POP_BEFORE_SMTP), 0, "change what it may do", cmd_account_set },
+    { "account", "disable", "ADDRESS", 0, 0, "no login, no sending; its mail stays", cmd_account_disable },
+    { "account", "enable", "ADDRESS", 0, 0, "the opposite", cmd_account_enable },
+    { "account", "remove", "ADDRESS", 0, 0, "remove it with its mail and devices", cmd_account_remove },
+    { "device", "add", "ADDRESS", WITH(OPTION_NAME) | WITH(OPTION_ALLOW) | WITH(OPTION_FROM) | WITH(OPTION_EXPIRES), WITH(OPTION_NAME),
+      "make a password for a device or program; it is shown once", cmd_device_add },
+    { "device", "list", "[ADDRESS]", 0, 0, "device passwords, without the passwords", cmd_device_list },
+    { "device", "revoke", "ADDRESS [NAME]", 0, 0, "end one device's password, or all of the account", cmd_device_revoke },
+    { "alias", "add", "ADDRESS TARGET", 0, 0, "mail for ADDRESS (or @DOMAIN: everything else) goes to TARGET, too", cmd_alias_add },
+    { "alias", "list", "[ADDRESS]", 0, 0, "all aliases", cmd_alias_list },
+    { "alias", "remove", "ADDRESS [TARGET]", 0, 0, "one target, or the whole alias", cmd_alias_remove },
+    { "domain", "add", "DOMAIN", 0, 0, "take mail for this domain", cmd_domain_add },
+    { "domain", "list", "", 0, 0, "all domains", cmd_domain_list },
+    { "domain", "remove", "DOMAIN", 0, 0, "take no more mail for it", cmd_domain_remove },
+    { "lease", "list", "[ADDRESS]", 0, 0, "who may send because he just read mail", cmd_lease_list },
+    { "lease", "revoke", "[ADDRESS|IP]", 0, 0, "end the leases of an account or address, or all", cmd_lease_revoke },
+    { "queue", "list", "", 0, 0, "mail that waits to leave", cmd_queue_list },
+    { "queue", "show", "ID", 0, 0, "one message with its recipients and header", cmd_queue_show },
+    { "queue", "retry", "[ID|all]", 0, 0, "try now", cmd_queue_retry },
+    { "queue", "hold", "[ID|all]", 0, 0, "do not try until released", cmd_queue_hold },
+    { "queue", "release", "[ID|all]", 0, 0, "end a hold", cmd_queue_release },
+    { "queue", "remove", "ID|all", 0, 0, "throw away without telling the sender", cmd_queue_remove },
+    { "status", NULL, "", 0, 0, "counts, room, age", cmd_status },
+    { "config", "check", "", 0, 0, "read the settings and certificates as 'serve' would", cmd_config_check },
+    { "config", "show", "", 0, 0, "every setting with value, default, unit and range", cmd_config_show },
+    { "version", NULL, "", 0, 0, "which ekirei this is", cmd_version },
+};
+/* clang-format on */
+#define COMMANDS (sizeof commands / sizeof commands[0])
+
+/* ---- help ---- */
+
+static void print_synopsis(const struct ctl_command *command)
+{
+    int width = printf("  ekirei %s", command->group);
+    if (command->verb)
+        width += printf(" %s", command->verb);
+    if (command->arguments[0] != '\0')
+        width += printf(" %s", command->arguments);
+    printf("%*s%s\n", width < HELP_COLUMN ? HELP_COLUMN - width : 1, "", command->help);
+}
+
+static void print_options(uint32_t set)
+{
+    for (size_t at = 0; at < OPTIONS; at++) {
+        if (!(set & WITH(at)))
+            continue;
+        int width = printf("  %s", options[at].name);
+        if (options[at].value)
+            width += printf(" %s", options[at].value);
+        printf("%*s%s\n", width < HELP_COLUMN ? HELP_COLUMN - width : 1, "", options[at].help);
+    }
+}
+
+/* All commands, those of one group, or one command with its options. */
+static int print_help(const char *group, const char *verb)
+{
+    bool any = false;
+    uint32_t used = EVERYWHERE;
+    printf("usage: ekirei COMMAND [ARGUMENT]... [OPTION]...\n\n");
+    for (size_t at = 0; at < COMMANDS; at++) {
+        const struct ctl_command *command = &commands[at];
+        if ((group && strcmp(group, command->group) != 0) || (verb && command->verb && strcmp(verb, command->verb) != 0))
+            continue;
+        print_synopsis(command);
+        any = true;
+        if (group)
+            used |= command->options;
+    }
+    if (!any)
+        return ctl_usage("there is no command '%s'; 'ekirei --help' lists all", group);
+    printf("\n");
+    print_options(used);
+    if (!group)
+        printf("\n'ekirei COMMAND --help' tells more; the manual: ekirei(8), ekirei.conf(5), ekirei-limits(7).\n");
+    return CTL_DONE;
+}
+
+/* ---- reading the command line ---- */
+
+struct typed {
+    const char *words[2 + CTL_ARGUMENTS + 1]; /* one more than any command takes, to see that it is too much */
+    size_t count;
+};
+
+static size_t option_find(const char *typed, const char **out_value)
+{
+    const char *equals = strchr(typed, '=');
+    size_t len = equals ? (size_t)(equals - typed) : strlen(typed);
+    *out_value = equals ? equals + 1 : NULL;
+    if (strcmp(typed, "-h") == 0)
+        return OPTION_HELP;
+    size_t at = 0;
+    while (at < OPTIONS && (strlen(options[at].name) != len || strncmp(options[at].name, typed, len) != 0))
+        at++;
+    return at;
+}
+
+/* One option with its value, at argv[*at]. */
+static int read_option(struct ctl *ctl, int argc, char **argv, int *at)
+{
+    const char *value;
+    size_t option = option_find(argv[*at], &value);
+    if (option == OPTIONS)
+        return ctl_usage("there is no option '%s'; 'ekirei --help' lists all", argv[*at]);
+    const struct option_row *row = &options[option];
+    if (!row->value && value)
+        return ctl_usage("%s takes no value", row->name);
+    if (row->value && !value && *at + 1 == argc)
+        return ctl_usage("%s needs a value: %s %s", row->name, row->name, row->value);
+    if (row->value && !value)
+        value = argv[++*at];
+    if (ctl->values[option] && option != OPTION_SET)
+        return ctl_usage("%s is given twice", row->name);
+    ctl->values[option] = value ? value : "";
+    if (option != OPTION_SET)
+        return CTL_DONE;
+    if (ctl->set_count == CTL_SETS)
+        return ctl_usage("--set is given more than %u times; edit ekirei.conf instead", CTL_SETS);
+    ctl->sets[ctl->set_count++] = value;
+    return CTL_DONE;
+}
+
+static int read_words(struct ctl *ctl, int argc, char **argv, struct typed *typed)
+{
+    bool only_words = false;
+    for (int at = 1; at < argc; at++) {
+        if (!only_words && strcmp(argv[at], "--") == 0) {
+            only_words = true;
+        } else if (!only_words && argv[at][0] == '-' && argv[at][1] != '\0') {
+            int code = read_option(ctl, argc, argv, &at);
+            if (code != CTL_DONE)
+                return code;
+        } else {
+            if (typed->count == sizeof typed->words / sizeof typed->words[0])
+                return ctl_usage("'%s' is too much; see 'ekirei --help'", argv[at]);
+            typed->words[typed->count++] = argv[at];
+        }
+    }
+    return CTL_DONE;
+}
+
+static int find_command(struct ctl *ctl, const struct typed *typed, size_t *out_first)
+{
+    bool group = false;
+    for (size_t at = 0; at < COMMANDS; at++) {
+        const struct ctl_command *command = &commands[at];
+        if (strcmp(command->group, typed->words[0]) != 0)
+            continue;
+        group = true;
+        if (command->verb && (typed->count < 2 || strcmp(command->verb, typed->words[1]) != 0))
+            continue;
+        ctl->command = command;
+        *out_first = command->verb ? 2 : 1;
+        return CTL_DONE;
+    }
+    if (!group)
+        return ctl_usage("there is no command '%s'; 'ekirei --help' lists all", typed->words[0]);
+    if (typed->count < 2)
+        return ctl_usage("'%s' needs one more word; see 'ekirei %s --help'", typed->words[0], typed->words[0]);
+    return ctl_usage("there is no command '%s %s'; see 'ekirei %s --help'", typed->words[0], typed->words[1], typed->words[0]);
+}
+
+/* How many arguments a command takes at least and at most, from its synopsis. */
+static void count_arguments(const char *synopsis, size_t *out_least, size_t *out_most)
+{
+    struct slice rest = slice_of(synopsis), word;
+    *out_least = *out_most = 0;
+    while (slice_word(&rest, &word)) {
+        *out_most += 1;
+        *out_least += word.ptr[0] != '[';
+    }
+}
+
+static int check_usage(struct ctl *ctl, const struct typed *typed, size_t first)
+{
+    const struct ctl_command *command = ctl->command;
+    size_t least, most, count = typed->count - first;
+    const char *verb = command->verb ? command->verb : "", *gap = command->verb ? " " : "";
+    count_arguments(command->arguments, &least, &most);
+    if (count < least || count > most)
+        return ctl_usage("usage: ekirei %s%s%s %s; see 'ekirei %s%s%s --help'", command->group, gap, verb, command->arguments,
+            command->group, gap, verb);
+    for (size_t at = 0; at < count; at++)
+        ctl->arguments[at] = typed->words[first + at];
+    for (size_t at = 0; at < OPTIONS; at++) {
+        if (ctl->values[at] && !((command->options | EVERYWHERE) & WITH(at)))
+            return ctl_usage("'%s%s%s' has no option %s", command->group, gap, verb, options[at].name);
+        if (!ctl->values[at] && (command->needed & WITH(at)))
+            return ctl_usage("'%s%s%s' needs %s %s", command->group, gap, verb, options[at].name, options[at].value);
+    }
+    return CTL_DONE;
+}
+
+static const char *choose_dir(const struct ctl *ctl)
+{
+    const char *dir = ctl->values[OPTION_DIR];
+    if (!dir)
+        dir = getenv("EKIREI_DIR");
+    return dir && dir[0] != '\0' ? dir : DEFAULT_DIR;
+}
+
+int ctl_main(int argc, char **argv)
+{
+    struct ctl ctl = { .socket = -1, .arena = ARENA(COMMAND_ARENA) };
+    struct typed typed = { .count = 0 };
+    size_t first = 0;
+    int code = read_words(&ctl, argc, argv, &typed);
+    if (code != CTL_DONE)
+        return code;
+    bool help_word = typed.count > 0 && strcmp(typed.words[0], "help") == 0;
+    if (ctl.values[OPTION_HELP] || help_word)
+        return print_help(typed.words[help_word], typed.words[help_word + 1]);
+    if (typed.count == 0)
+        return ctl_usage("what shall it do?  'ekirei demo' shows everything, 'ekirei --help' lists all commands");
+    code = find_command(&ctl, &typed, &first);
+    if (code == CTL_DONE)
+        code = check_usage(&ctl, &typed, first);
+    if (code != CTL_DONE)
+        return code;
+    ctl.dir = choose_dir(&ctl);
+    ctl.json = ctl.values[OPTION_JSON] != NULL;
+    code = ctl.command->run(&ctl);
+    ctl_close(&ctl);
+    arena_done(&ctl.arena);
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return ctl_failed("standard output cannot be written");
+    return code;
+}

@@ -1,0 +1,280 @@
+/* ctl_ask.c - the way to the keeper.
+ *
+ * A running server answers on DIR/run/control.sock.  Where there is none, a child of ours runs the keeper's own handlers, as the keeper's user when started as
+ * root (so that every file it makes belongs to the keeper): the rest of the command runs in that child.  The parent only waits for it: where the store turns out
+ * to be locked, a server is just starting, and the parent, which kept its rights, tries the socket again. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/must.h"
+#include "base/secret.h"
+#include "config.h"
+#include "ctl_file.h"
+#include "ctl_impl.h"
+#include "jail/jail.h"
+#include "keeper/keeper.h"
+#include "net/channel.h"
+
+#define PATIENCE       SECONDS(5)    /* for a store that somebody else has locked (DESIGN section 9: `serve` waits as long) */
+#define ONE_TRY        SECONDS(1)    /* of the child: then the socket is tried again */
+#define ROWS_ARENA     (4u << 20)    /* octets of one page's rows: LIMIT_ROWS of the largest row */
+#define EXIT_BUSY      75            /* from child to parent: EX_TEMPFAIL of sysexits.h */
+#define KEY_SIZE       32u
+
+/* ---- what goes wrong, in words ---- */
+
+struct explanation {
+    enum ask_kind kind; /* ASK_NONE: any */
+    enum status status;
+    const char *text;   /* one %s: the subject */
+};
+
+/* clang-format off */
+static const struct explanation explanations[] = {
+    { ASK_ACCOUNT_ADD,      STATUS_EXISTS,    "%s is there already, as an account, a login name or an alias" },
+    { ASK_ACCOUNT_ADD,      STATUS_NOT_FOUND, "%s: its domain is not served here; add it with 'ekirei domain add DOMAIN'" },
+    { ASK_ACCOUNT_ADD,      STATUS_MALFORMED, "%s: this is no address, login name or password that an account can have" },
+    { ASK_DEVICE_ADD,       STATUS_EXISTS,    "%s has a device of this name already; revoke it first, or choose another name" },
+    { ASK_DEVICE_ADD,       STATUS_NOT_FOUND, "there is no account %s; 'ekirei account list' shows all" },
+    { ASK_DEVICE_ADD,       STATUS_MALFORMED, "%s: write --from as networks, as in 192.0.2.0/24,2001:db8::/32" },
+    { ASK_DEVICE_ADD,       STATUS_TOO_BIG,   "%s has as many devices as an account can have (64)" },
+    { ASK_DEVICE_REVOKE,    STATUS_NOT_FOUND, "there is no such device of %s; 'ekirei device list' shows all" },
+    { ASK_ALIAS_ADD,        STATUS_EXISTS,    "%s: this alias is there already" },
+    { ASK_ALIAS_ADD,        STATUS_NOT_FOUND, "%s: its domain is not served here; add it with 'ekirei domain add DOMAIN'" },
+    { ASK_ALIAS_ADD,        STATUS_DENIED,    "%s: this alias would lead back to itself" },
+    { ASK_ALIAS_REMOVE,     STATUS_NOT_FOUND, "there is no such alias %s; 'ekirei alias list' shows all" },
+    { ASK_DOMAIN_ADD,       STATUS_EXISTS,    "the domain %s is there already" },
+    { ASK_DOMAIN_REMOVE,    STATUS_NOT_FOUND, "there is no domain %s; 'ekirei domain list' shows all" },
+    { ASK_DOMAIN_REMOVE,    STATUS_DENIED,    "%s still has accounts or aliases; remove them first" },
+    { ASK_LEASE_REVOKE,     STATUS_NOT_FOUND, "there is no account and no address %s" },
+    { ASK_QUEUE_SHOW,       STATUS_NOT_FOUND, "there is no message %s in the queue; 'ekirei queue list' shows all" },
+    { ASK_QUEUE_CHANGE,     STATUS_NOT_FOUND, "there is no message %s in the queue; 'ekirei queue list' shows all" },
+    { ASK_NONE,             STATUS_NOT_FOUND, "there is no account %s; 'ekirei account list' shows all" },
+    { ASK_NONE,             STATUS_EXISTS,    "%s is there already" },
+    { ASK_NONE,             STATUS_MALFORMED, "%s: this does not have the form it must have" },
+    { ASK_NONE,             STATUS_DENIED,    "%s: this may not be changed now" },
+    { ASK_NONE,             STATUS_TOO_BIG,   "%s: too long or too many (ekirei-limits(7))" },
+    { ASK_NONE,             STATUS_FULL,      "%s: the disk is full, nothing was changed" },
+    { ASK_NONE,             STATUS_IO,        "%s: the disk failed, nothing was changed; the log says more" },
+    { ASK_NONE,             STATUS_CORRUPT,   "%s: the store is damaged; the log says more" },
+    { ASK_NONE,             STATUS_BUSY,      "%s: the server has too much to do; try again" },
+    { ASK_NONE,             STATUS_AWAY,      "%s: the server ended before it answered; see whether it was done, and try again" },
+    { ASK_NONE,             STATUS_REVOKED,   "%s: this changed in the meantime; try again" },
+};
+/* clang-format on */
+
+static int explain(enum ask_kind kind, enum status status, const char *subject)
+{
+    for (size_t at = 0; at < sizeof explanations / sizeof explanations[0]; at++) {
+        const struct explanation *e = &explanations[at];
+        if (e->status != status || (e->kind != kind && e->kind != ASK_NONE))
+            continue;
+        struct slice rest = slice_of(e->text), head;
+        bool cut = slice_cut(&rest, '%', &head);
+        must(cut && rest.len > 0);
+        rest = slice_from(rest, 1);
+        int code = ctl_failed("%.*s%s%.*s", (int)head.len, head.ptr, subject, (int)rest.len, rest.ptr);
+        return code;
+    }
+    return ctl_failed("%s: %s", subject, status_name(status));
+}
+
+/* ---- settings ---- */
+
+int ctl_settings(const struct ctl *ctl, struct settings **out_settings)
+{
+    char path[FILE_PATH];
+    struct buf text = BUF(LIMIT_SETTINGS_FILE), why = BUF(LIMIT_LOG_LINE);
+    int code = CTL_DONE;
+    file_path(path, ctl->dir, "ekirei.conf");
+    enum status status = file_read(path, &text);
+    if (status == STATUS_NOT_FOUND)
+        code = ctl_failed("there is no %s; 'ekirei init --dir %s --domain DOMAIN' makes one, or name another folder with --dir", path, ctl->dir);
+    else if (status == STATUS_TOO_BIG)
+        code = ctl_usage("%s:1: the file is larger than %u octets", path, LIMIT_SETTINGS_FILE);
+    else if (status != STATUS_OK)
+        code = ctl_failed("%s cannot be read: %s", path, strerror(errno));
+    else if (config_parse(buf_slice(&text), path, out_settings, &why) != STATUS_OK)
+        code = ctl_usage("%.*s", (int)why.len, why.ptr);
+    buf_done(&text);
+    buf_done(&why);
+    return code;
+}
+
+/* ---- the server's socket ---- */
+
+/* sun_path holds 107 octets and a data folder's path may be longer: so the socket is named from its own folder. */
+static int connect_server(const char *dir)
+{
+    char path[FILE_PATH];
+    struct sockaddr_un name = { .sun_family = AF_UNIX };
+    file_path(path, dir, "run");
+    int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return -1;
+    snprintf(name.sun_path, sizeof name.sun_path, "/proc/self/fd/%d/control.sock", folder);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int failed = fd < 0 ? -1 : connect(fd, (const struct sockaddr *)&name, sizeof name), error = errno;
+    close(folder);
+    if (failed != 0 && fd >= 0)
+        close(fd);
+    errno = error;
+    return failed == 0 ? fd : -1;
+}
+
+/* ---- without a server ---- */
+
+static int read_key(struct ctl *ctl)
+{
+    char path[FILE_PATH];
+    struct buf text = BUF(KEY_SIZE);
+    file_path(path, ctl->dir, "keys/keeper.key");
+    enum status status = file_read(path, &text);
+    int error = errno;
+    bool fits = status == STATUS_OK && text.len == KEY_SIZE;
+    ctl->key = alloc(sizeof *ctl->key);
+    if (fits)
+        fits = secret_set(ctl->key, buf_slice(&text)) == STATUS_OK;
+    buf_wipe(&text);
+    buf_done(&text);
+    if (fits)
+        return CTL_DONE;
+    if (status == STATUS_IO || status == STATUS_NOT_FOUND)
+        return ctl_failed("%s cannot be read: %s", path, strerror(status == STATUS_IO ? error : ENOENT));
+    return ctl_failed("%s is damaged: it must hold %u octets", path, KEY_SIZE);
+}
+
+/* In the child: gives up root, then opens the store. */
+static int open_alone(struct ctl *ctl)
+{
+    char store[FILE_PATH];
+    struct buf why = BUF(LIMIT_LOG_LINE);
+    struct keeper_offline plan = { .store_dir = store, .settings = ctl->settings, .keeper_key = secret_slice(ctl->key), .patience = ONE_TRY };
+    file_path(store, ctl->dir, "store");
+    enum status status = file_own_store(store, ctl->settings->uid_keeper, &plan.store_dir);
+    if (status != STATUS_OK)
+        return ctl_failed("%s: the rights of the keeper's user cannot be taken: %s", store, strerror(errno));
+    status = keeper_alone_open(&plan, &ctl->alone, &why);
+    if (status == STATUS_BUSY)
+        _exit(EXIT_BUSY); /* nothing was printed, nothing is held: the parent goes on */
+    if (status == STATUS_OK)
+        ctl->is_open = true;
+    int code = status == STATUS_OK ? CTL_DONE
+               : why.len > 0       ? ctl_failed("%.*s", (int)why.len, why.ptr)
+                                   : ctl_failed("the store in %s cannot be opened: %s", store, status_name(status));
+    buf_done(&why);
+    return code;
+}
+
+static int wait_for(pid_t child)
+{
+    int how;
+    while (waitpid(child, &how, 0) < 0)
+        if (errno != EINTR)
+            return CTL_FAILED;
+    return WIFEXITED(how) ? WEXITSTATUS(how) : ctl_failed("the command was ended by signal %d", WTERMSIG(how));
+}
+
+/* Either the socket is open, or this is the child with an open store, or the command is over. */
+static int open_any(struct ctl *ctl)
+{
+    msec until = clock_now() + PATIENCE;
+    for (;;) {
+        ctl->socket = connect_server(ctl->dir);
+        ctl->is_open = ctl->socket >= 0;
+        if (ctl->is_open)
+            return CTL_DONE;
+        if (errno != ENOENT && errno != ECONNREFUSED)
+            return ctl_failed("%s/run/control.sock: %s (run this as the user who started the server)", ctl->dir, strerror(errno));
+        if (!ctl->settings) {
+            int code = ctl_settings(ctl, &ctl->settings);
+            if (code == CTL_DONE)
+                code = read_key(ctl);
+            if (code != CTL_DONE)
+                return code;
+        }
+        fflush(stdout);
+        pid_t child = fork();
+        if (child < 0)
+            return ctl_failed("no new process can be started: %s", strerror(errno));
+        if (child == 0)
+            return open_alone(ctl);
+        int code = wait_for(child);
+        if (code != EXIT_BUSY)
+            _exit(code); /* the child did the command, its output and its explanations */
+        if (clock_now() > until)
+            return ctl_failed("the store in %s is in use by a process that does not answer; try again", ctl->dir);
+    }
+}
+
+/* ---- one ask ---- */
+
+int ctl_ask(struct ctl *ctl, const struct ask *ask, const char *subject, struct answer *out_answer)
+{
+    if (!ctl->is_open) {
+        ctl->scratch = BUF(CHANNEL_SCRATCH);
+        ctl->answer_arena = ARENA(ROWS_ARENA);
+        log_open("ctl", LOG_ERROR);
+        int code = open_any(ctl);
+        if (code != CTL_DONE)
+            return code;
+    }
+    arena_reset(&ctl->answer_arena);
+    if (ctl->alone) {
+        keeper_alone_ask(ctl->alone, ask, out_answer);
+    } else {
+        enum status status = channel_call(ctl->socket, ask, &ctl->answer_arena, &ctl->scratch, out_answer);
+        if (status != STATUS_OK)
+            return explain(ask->kind, status == STATUS_IO ? STATUS_AWAY : status, subject);
+    }
+    return out_answer->status == STATUS_OK ? CTL_DONE : explain(ask->kind, out_answer->status, subject);
+}
+
+bool ctl_is_served(const struct ctl *ctl) { return ctl->is_open && !ctl->alone; }
+
+void ctl_close(struct ctl *ctl)
+{
+    if (ctl->socket >= 0)
+        close(ctl->socket);
+    if (ctl->alone)
+        keeper_alone_close(ctl->alone);
+    if (ctl->settings)
+        settings_release(ctl->settings);
+    if (ctl->key) {
+        secret_wipe(ctl->key);
+        release(ctl->key);
+    }
+    buf_done(&ctl->scratch);
+    arena_done(&ctl->answer_arena);
+    ctl->socket = -1;
+    ctl->alone = NULL;
+    ctl->settings = NULL;
+    ctl->key = NULL;
+    ctl->is_open = false;
+}
+
+struct slice ctl_after(char *room, size_t size, struct slice key)
+{
+    must(key.len <= size);
+    memcpy(room, key.ptr, key.len);
+    return (struct slice){ room, key.len };
+}
+
+struct slice ctl_after_pair(char *room, size_t size, struct slice first, struct slice second)
+{
+    must(first.len + 1 + second.len <= size);
+    memcpy(room, first.ptr, first.len);
+    room[first.len] = ' ';
+    memcpy(room + first.len + 1, second.ptr, second.len);
+    return (struct slice){ room, first.len + 1 + second.len };
+}

@@ -1,0 +1,249 @@
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/must.h"
+#include "base/secret.h"
+#include "ctl_impl.h"
+#include "mail/address.h"
+
+#define SHORT_PASSWORD 12u /* characters below which a password is called weak: length is what helps */
+
+int ctl_typed_address(struct ctl *ctl, const char *typed, struct slice *out_address)
+{
+    struct address address;
+    enum status status = address_parse(slice_of(typed), true, &ctl->arena, &address);
+    if (status == STATUS_OK && (address.is_null || address.domain.len == 0))
+        status = STATUS_MALFORMED;
+    if (status == STATUS_OK)
+        status = address_key(&address, &ctl->arena, out_address);
+    return status == STATUS_OK ? CTL_DONE : ctl_usage("'%s' is no address: write name@domain", typed);
+}
+
+int ctl_typed_domain(struct ctl *ctl, const char *typed, struct slice *out_domain)
+{
+    if (domain_parse(slice_of(typed), true, &ctl->arena, out_domain) == STATUS_OK)
+        return CTL_DONE;
+    return ctl_usage("'%s' is no domain: write one as in example.net", typed);
+}
+
+/* ---- passwords ---- */
+
+/* One line's content, or all there is; false beyond what a secret can hold. */
+static int read_password(struct secret *out_password)
+{
+    char text[LIMIT_SECRET + 2]; /* one octet too many and a line end can be seen */
+    size_t len = 0;
+    ssize_t got;
+    while (len < sizeof text && (got = read(STDIN_FILENO, text + len, sizeof text - len)) > 0)
+        len += (size_t)got;
+    if (len > 0 && len <= LIMIT_SECRET + 1 && text[len - 1] == '\n')
+        len--;
+    int code = CTL_DONE;
+    if (len == 0)
+        code = ctl_failed("the password on standard input is empty");
+    else if (len > LIMIT_SECRET)
+        code = ctl_failed("the password is longer than %u octets", LIMIT_SECRET);
+    else if (slice_has_control((struct slice){ text, len }) || !slice_is_utf8((struct slice){ text, len }))
+        code = ctl_failed("the password must be one line of UTF-8 text without control characters: no program could send it");
+    else if (secret_set(out_password, (struct slice){ text, len }) != STATUS_OK)
+        code = ctl_failed("the password is longer than %u octets", LIMIT_SECRET);
+    wipe(text, sizeof text);
+    return code;
+}
+
+/* Without echo; the line as the terminal gives it. */
+static bool prompt(const char *question, struct secret *out_line)
+{
+    char text[LIMIT_SECRET + 2];
+    struct termios before, quiet;
+    if (tcgetattr(STDIN_FILENO, &before) != 0)
+        return false;
+    quiet = before;
+    quiet.c_lflag &= ~(tcflag_t)ECHO;
+    quiet.c_lflag |= ECHONL;
+    fprintf(stderr, "%s: ", question);
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+    ssize_t got = read(STDIN_FILENO, text, sizeof text);
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+    if (got > 0 && text[got - 1] == '\n')
+        got--;
+    bool fits = got > 0 && secret_set(out_line, (struct slice){ text, (size_t)got }) == STATUS_OK;
+    wipe(text, sizeof text);
+    return fits;
+}
+
+static int ask_password(struct secret *out_password)
+{
+    struct secret again = { 0 };
+    if (!isatty(STDIN_FILENO))
+        return ctl_usage("standard input is no terminal: give --password-stdin to read the password from it");
+    if (!prompt("Password", out_password))
+        return ctl_failed("no password was typed");
+    bool same = prompt("Once more", &again) && slice_equal_secret(secret_slice(out_password), secret_slice(&again));
+    secret_wipe(&again);
+    return same ? CTL_DONE : ctl_failed("the two were not the same; nothing was changed");
+}
+
+static void warn_weak(struct slice password, struct slice address)
+{
+    static const char *const common[] = { "password", "passwort", "123456", "qwerty", "letmein", "welcome", "admin", "ekirei" };
+    struct slice local = slice_upto(address, slice_find_last(address, '@'));
+    bool same = true;
+    size_t characters = 0;
+    for (size_t at = 0; at < password.len; at++) {
+        same = same && password.ptr[at] == password.ptr[0];
+        characters += ((unsigned char)password.ptr[at] & 0xc0) != 0x80;
+    }
+    if (characters < SHORT_PASSWORD)
+        ctl_warn("this password is weak: it has fewer than %u characters", SHORT_PASSWORD);
+    else if (same)
+        ctl_warn("this password is weak: it is one character, repeated");
+    else if (local.len > 2 && slice_starts_nocase(password, local))
+        ctl_warn("this password is weak: it begins with the account's name");
+    for (size_t at = 0; at < sizeof common / sizeof common[0]; at++)
+        if (slice_starts_nocase(password, slice_of(common[at])) && characters >= SHORT_PASSWORD)
+            ctl_warn("this password is weak: it begins with '%s'", common[at]);
+}
+
+int ctl_typed_password(struct ctl *ctl, struct slice address, struct secret *out_password)
+{
+    int code = ctl->values[OPTION_PASSWORD_STDIN] ? read_password(out_password) : ask_password(out_password);
+    if (code == CTL_DONE)
+        warn_weak(secret_slice(out_password), address);
+    return code;
+}
+
+/* ---- devices ---- */
+
+int ctl_typed_label(struct slice name)
+{
+    if (name.len == 0 || name.len > LIMIT_DEVICE_NAME || !slice_is_utf8(name) || slice_has_control(name))
+        return ctl_usage("--name: write 1 to %d octets of text, as in scanner-2", LIMIT_DEVICE_NAME);
+    return CTL_DONE;
+}
+
+int ctl_typed_networks(struct slice typed)
+{
+    struct slice item;
+    struct network network;
+    while (slice_cut(&typed, ',', &item))
+        if (network_parse(slice_trim(item), &network) != STATUS_OK)
+            return ctl_usage("--from: '%.*s' is no network: write one as in 192.0.2.0/24, 2001:db8::/32 or 192.0.2.7", (int)item.len,
+                item.ptr);
+    return CTL_DONE;
+}
+
+/* ---- dates ---- */
+
+static bool read_digits(struct slice *rest, size_t len, uint32_t *out_number)
+{
+    uint64_t number;
+    if (rest->len < len || slice_number(slice_upto(*rest, len), 9999, &number) != STATUS_OK)
+        return false;
+    *rest = slice_from(*rest, len);
+    *out_number = (uint32_t)number;
+    return true;
+}
+
+static bool read_sign(struct slice *rest, char sign)
+{
+    if (rest->len == 0 || rest->ptr[0] != sign)
+        return false;
+    *rest = slice_from(*rest, 1);
+    return true;
+}
+
+int ctl_typed_expiry(const char *typed, wall *out_when)
+{
+    struct slice rest = slice_of(typed);
+    struct civil c = { 0 };
+    uint32_t year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0;
+    bool fine = read_digits(&rest, 4, &year) && read_sign(&rest, '-') && read_digits(&rest, 2, &month) && read_sign(&rest, '-') &&
+                read_digits(&rest, 2, &day);
+    bool whole_day = rest.len == 0;
+    if (fine && !whole_day)
+        fine = read_sign(&rest, 'T') && read_digits(&rest, 2, &hour) && read_sign(&rest, ':') && read_digits(&rest, 2, &minute) &&
+               read_sign(&rest, ':') && read_digits(&rest, 2, &second) && read_sign(&rest, 'Z') && rest.len == 0;
+    c = (struct civil){ .year = year, .month = (uint8_t)month, .day = (uint8_t)day, .hour = (uint8_t)hour, .minute = (uint8_t)minute,
+        .second = (uint8_t)second };
+    if (!fine || !civil_wall(&c, out_when))
+        return ctl_usage("--expires: '%s' is no date: write 2030-12-31, or 2030-12-31T18:00:00Z (UTC)", typed);
+    if (whole_day)
+        *out_when += DAYS(1); /* the day that was named is its last */
+    if (*out_when <= clock_wall())
+        ctl_warn("--expires: %s is over already", typed);
+    return CTL_DONE;
+}
+
+/* ---- rights ---- */
+
+static const struct {
+    const char *word;
+    enum right right;
+} rights_words[] = { { "imap", RIGHT_IMAP }, { "pop3", RIGHT_POP3 }, { "smtp", RIGHT_SMTP }, { "lease", RIGHT_LEASE },
+    { "internal-only", RIGHT_INTERNAL_ONLY } };
+#define RIGHTS_WORDS (sizeof rights_words / sizeof rights_words[0])
+#define MECHANISM_LAST MECHANISM_APOP
+
+static bool allow_word(struct slice word, uint8_t *rights, uint32_t *mechanisms)
+{
+    if (slice_equal_nocase(word, S("all"))) {
+        *rights |= RIGHTS_ALL;
+        return true;
+    }
+    for (size_t at = 0; at < RIGHTS_WORDS; at++) {
+        if (slice_equal_nocase(word, slice_of(rights_words[at].word))) {
+            *rights |= (uint8_t)rights_words[at].right;
+            return true;
+        }
+    }
+    for (uint32_t at = MECHANISM_PASSWORD; at <= MECHANISM_LAST; at++) {
+        if (slice_equal_nocase(word, slice_of(mechanism_name((enum mechanism)at)))) {
+            *mechanisms |= 1u << at;
+            return true;
+        }
+    }
+    return false;
+}
+
+int ctl_typed_allow(const char *typed, uint8_t *out_rights, uint32_t *out_mechanisms)
+{
+    struct slice rest = slice_of(typed), word;
+    uint8_t rights = 0;
+    uint32_t mechanisms = 0;
+    while (slice_cut(&rest, ',', &word))
+        if (!allow_word(slice_trim(word), &rights, &mechanisms))
+            return ctl_usage("--allow: '%.*s' is no right: write all, or a list of imap, pop3, smtp, lease, pass, plain, login, apop, "
+                             "internal-only", (int)word.len, word.ptr);
+    if (typed[0] == '\0')
+        return ctl_usage("--allow: the list is empty: leave the option out for all");
+    /* Mechanisms alone say how, not what for. */
+    *out_rights = (rights & RIGHTS_ALL) ? rights : (uint8_t)(rights | RIGHTS_ALL);
+    *out_mechanisms = mechanisms;
+    return CTL_DONE;
+}
+
+void ctl_put_allow(json_t *object, uint8_t rights, uint32_t mechanisms)
+{
+    json_t *words = json_array();
+    if ((rights & RIGHTS_ALL) == RIGHTS_ALL)
+        json_array_append_new(words, json_string("all"));
+    for (size_t at = 0; at < RIGHTS_WORDS; at++)
+        if ((rights & rights_words[at].right) && (rights_words[at].right == RIGHT_INTERNAL_ONLY || (rights & RIGHTS_ALL) != RIGHTS_ALL))
+            json_array_append_new(words, json_string(rights_words[at].word));
+    for (uint32_t at = MECHANISM_PASSWORD; at <= MECHANISM_LAST; at++) {
+        if (!(mechanisms & (1u << at)))
+            continue;
+        char name[16];
+        const char *from = mechanism_name((enum mechanism)at);
+        size_t len = 0;
+        for (; from[len] != '\0' && len + 1 < sizeof name; len++)
+            name[len] = (char)(from[len] >= 'A' && from[len] <= 'Z' ? from[len] + 32 : from[len]);
+        json_array_append_new(words, json_stringn(name, len));
+    }
+    int set = json_object_set_new(object, "allow", words);
+    must(set == 0);
+}
