@@ -261,7 +261,10 @@ void session_stop(struct session *s, msec now)
 }
 
 /* While an answer is due it is not the peer who is slow. */
-msec session_deadline(const struct session *s) { return s->waiting_for != ASK_NONE ? SESSION_NEVER : s->deadline; }
+msec session_deadline(const struct session *s)
+{
+    return s->waiting_for != ASK_NONE || is_over(s) ? SESSION_NEVER : s->deadline;
+}
 
 bool session_is_waiting(const struct session *s)
 {
