@@ -375,6 +375,7 @@ static void test_ends_with_its_parent(void **state)
             for (;;)
                 poll(NULL, 0, 1000);
         }
+        close(ready[1]);
         _exit(read(ready[0], &octet, 1) == 1 ? 0 : 1);
     }
     int status;

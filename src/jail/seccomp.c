@@ -27,6 +27,8 @@ static bool has_call(enum role role, const struct syscall_row *probe)
 static int add_row(scmp_filter_ctx filter, const struct syscall_row *row)
 {
     uint32_t action = row->probe ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_ALLOW;
+    if (action == OTHERWISE)
+        return 0;
     if (row->mask == 0)
         return seccomp_rule_add(filter, action, row->number, 0);
     uint64_t value = row->value == OWN_PID ? (uint64_t)getpid() : row->value;
