@@ -70,6 +70,10 @@ static void keys_are_octets_and_are_copied(void **state)
     assert_ptr_equal(map_take(&m, S("a\0b")), &values[3]);
     assert_null(map_take(&m, S("a\0b")));
     map_done(&m);
+    map_put(&m, S("alone"), &values[1]);
+    assert_non_null(map_take(&m, S("alone")));
+    assert_int_equal(m.used, 0); /* no grave is left where none is needed */
+    map_done(&m);
 }
 
 static void each_visits_once_while_visited_entries_go(void **state)

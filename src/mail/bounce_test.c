@@ -280,6 +280,11 @@ static void long_diagnostics_are_folded(void **state)
         assert_in_range(line.len, 0, 100);
     assert_true(has(&b, "Diagnostic-Code: smtp; 550-5.7.1 This"));
     buf_done(&b);
+    recipient.diagnostic = S("550 no "); /* RFC 2045 6.7 (3): no space at the end of a line */
+    b = written(&bounce);
+    assert_true(has(&b, "    550 no=20\r\n"));
+    assert_true(has(&b, "Diagnostic-Code: smtp; 550 no\r\n"));
+    buf_done(&b);
 }
 
 static void a_bounce_is_whole_or_not_there(void **state)
