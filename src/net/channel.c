@@ -330,6 +330,9 @@ struct channel *channel_open(struct loop *loop, int fd, const struct channel_eve
     return channel;
 }
 
+/* Nobody could say BUSY to those: they give back what the keeper holds, and are small. */
+static bool is_silent(const struct frame *frame) { return !frame->is_answer && ask_defs[frame->ask.kind].silent; }
+
 enum status channel_put(struct channel *channel, const struct frame *frame)
 {
     int fd = frame->is_answer ? frame->answer.fd : frame->ask.fd;
@@ -337,7 +340,7 @@ enum status channel_put(struct channel *channel, const struct frame *frame)
     must(!channel->closed);
     if (channel->lost)
         status = STATUS_AWAY;
-    else if (channel->out.len - channel->out_at >= LIMIT_CHANNEL_OUT)
+    else if (channel->out.len - channel->out_at >= LIMIT_CHANNEL_OUT && !is_silent(frame))
         status = STATUS_BUSY;
     /* What is sent makes room once it is the greater part: each octet moves once at most. */
     if (channel->out_at > channel->out.len / 2) {

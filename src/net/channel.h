@@ -20,7 +20,7 @@ struct channel_events {
 };
 /* Takes over `fd`, a connected stream socket; sets it non-blocking and its buffers to megabytes. */
 struct channel *channel_open(struct loop *loop, int fd, const struct channel_events *events);
-/* Copies; takes over the frame's fd, also on failure.  BUSY: too much waits; AWAY: the channel is lost; TOO_BIG: beyond LIMIT_FRAME. */
+/* Copies; takes over the frame's fd, also on failure.  BUSY: too much waits (never said to a silent ask); AWAY: the channel is lost; TOO_BIG: beyond LIMIT_FRAME. */
 MUST_USE enum status channel_put(struct channel *channel, const struct frame *frame);
 void channel_close(struct channel *channel);   /* no callback comes afterwards */
 /* Waits until all that was put is written, at most `limit`: for a last word before exit. */

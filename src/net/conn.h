@@ -13,9 +13,11 @@
 struct conn;
 struct conn_host {
     struct loop *loop;
-    /* Puts the session's ask to the keeper: the answer comes back through conn_answer().  BUSY and AWAY are answered by the driver itself. */
+    /* Puts the session's ask to the keeper; takes over ask->fd.  The answer comes back through conn_answer(), later and not from within.  Any status
+     * but OK is answered by the driver itself. */
     enum status (*ask)(void *context, struct conn *conn, const struct ask *ask);
-    void (*gone)(void *context, struct conn *conn); /* the conn is over; its memory is freed after this returns */
+    /* The conn is over; its memory is freed after this returns.  Comes at the end of a pass, never from within the calls below. */
+    void (*gone)(void *context, struct conn *conn);
     void *context;
 };
 struct conn_plan {
@@ -24,9 +26,9 @@ struct conn_plan {
     struct tls_context *tls;      /* for STARTTLS or implicit TLS; NULL: none */
     bool implicit_tls;
 };
-/* Takes over `fd`, connected and non-blocking. */
+/* Takes over `fd`, a connected stream socket, and holds on to the plan's settings and TLS context. */
 struct conn *conn_open(const struct conn_host *host, const struct conn_plan *plan, int fd);
-void conn_answer(struct conn *conn, const struct answer *answer); /* takes over answer->fd */
+void conn_answer(struct conn *conn, const struct answer *answer); /* takes over answer->fd; one that nobody waits for is dropped */
 void conn_stop(struct conn *conn);      /* the server stops: let the command end, then 421 */
 void conn_abort(struct conn *conn);     /* the keeper is gone: "temporary failure", close */
 uint64_t conn_id(const struct conn *conn);

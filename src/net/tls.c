@@ -283,6 +283,13 @@ enum status tls_context_open_client(struct tls_context **out_context)
     return STATUS_OK;
 }
 
+struct tls_context *tls_context_hold(struct tls_context *context)
+{
+    must(context->holders > 0);
+    context->holders++;
+    return context;
+}
+
 void tls_context_release(struct tls_context *context)
 {
     must(context->holders > 0);
@@ -301,9 +308,8 @@ void tls_context_release(struct tls_context *context)
 struct tls *tls_open(struct tls_context *context)
 {
     struct tls *tls = alloc(sizeof *tls);
-    tls->context = context;
+    tls->context = tls_context_hold(context);
     tls->problem = "";
-    context->holders++;
     tls->ssl = SSL_new(context->of_pair[0]);
     must(tls->ssl);
     BIO *bio = bio_open(tls);

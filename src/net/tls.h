@@ -25,6 +25,7 @@ struct tls_plan {
     struct slice alpn;            /* protocols in wire form: "\x04pop3"; empty: any is accepted and none is named */
 };
 MUST_USE enum status tls_context_open(const struct tls_plan *plan, struct tls_context **out_context, struct buf *why);
+struct tls_context *tls_context_hold(struct tls_context *context);
 void tls_context_release(struct tls_context *context);    /* sessions keep it alive */
 /* For connecting out: no verification (opportunistic), until the courier's own issue brings policies. */
 MUST_USE enum status tls_context_open_client(struct tls_context **out_context);
