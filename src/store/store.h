@@ -4,7 +4,11 @@
  * (store/sqlite now) fill the table of verbs; all pass store/store_contract.c.
  *
  * The promise (DESIGN section 6): changes are made between begin() and commit(); when commit() says OK they are on disk, whatever happens afterwards.  Any other
- * status: nothing of the transaction happened.  A failing fsync is STATUS_IO, a full disk STATUS_FULL.
+ * status: nothing of the transaction happened.  A failing fsync is STATUS_IO, a full disk STATUS_FULL.  (Where a sync failed and the machine dies before the next
+ * commit, the transaction may be found after all: a message twice rather than never.)
+ *
+ * A verb that says EXISTS, NOT_FOUND, DENIED or MALFORMED has changed nothing; after any other failure it may have done a part, and undo() or rollback() is due.
+ * After IO, FULL, CORRUPT or BUSY every further verb and commit() give the same status until rollback().
  *
  * Slices given out live in the arena that was handed in, or, with `each` callbacks, until the callback returns. */
 #pragma once
@@ -79,7 +83,7 @@ struct store_message {
 };
 
 struct store_claim {
-    uint64_t id;
+    uint64_t id;                 /* 0: the message that has waited longest; else this one, if it is due */
     wall now, term;              /* the claim ends by itself at `term`: a courier that died gives its messages back */
     uint32_t owner;
 };
@@ -105,8 +109,8 @@ struct store_verbs {
     enum status (*begin)(struct store *);
     enum status (*mark)(struct store *);
     enum status (*undo)(struct store *);
-    enum status (*commit)(struct store *);
-    void (*rollback)(struct store *);
+    enum status (*commit)(struct store *);   /* other than OK: it has rolled back */
+    void (*rollback)(struct store *);        /* without a transaction: nothing */
     /* To be called when no job waits: checkpoints if the log has grown. */
     void (*rest)(struct store *);
 
@@ -148,7 +152,7 @@ struct store_verbs {
     enum status (*queue_release_claims)(struct store *);                                                            /* a courier died: all claims end */
     enum status (*queue_list)(struct store *, const struct ask_queue_list *, struct arena *, struct answer_queue_list *out);
     enum status (*queue_show)(struct store *, uint64_t id, struct arena *, struct answer_queue_show *out);         /* rows only */
-    enum status (*queue_change)(struct store *, const struct ask_queue_change *, wall now, uint32_t *out_count);
+    enum status (*queue_change)(struct store *, const struct ask_queue_change *, wall now, uint32_t *out_count); /* recipients changed; NOT_FOUND: no such message */
 
     enum status (*counts)(struct store *, struct store_counts *out);
     enum status (*free_octets)(struct store *, uint64_t *out);       /* on the disk */

@@ -130,6 +130,8 @@ static enum status open_database(struct sqlite *s, const struct store_plan *plan
     struct slice dir = slice_of(plan->dir);
     bool slash = dir.len > 0 && dir.ptr[dir.len - 1] == '/';
     enum status status = buf_print(&path, "%s%s" DATABASE, plan->dir, slash ? "" : "/");
+    if (status == STATUS_OK)
+        status = buf_put_byte(&path, '\0');
     if (status == STATUS_OK) {
         /* NOMUTEX: one connection belongs to one thread at a time.  A reader opens for writing, too: it needs the log's index. */
         int code = sqlite3_open_v2(path.ptr, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);

@@ -88,7 +88,8 @@ enum status sqlite_undo(struct store *store)
 void sqlite_rollback(struct store *store)
 {
     struct sqlite *s = sqlite_of(store);
-    must(s->in_transaction);
+    if (!s->in_transaction) /* a commit that failed has done it */
+        return;
     /* SQLite may have rolled back by itself; then there is nothing left to do, and asking would be an error. */
     if (!sqlite3_get_autocommit(s->db) && sqlite_run_sql(s, "ROLLBACK") != STATUS_OK)
         must(sqlite3_get_autocommit(s->db)); /* a transaction that cannot be ended would swallow all that follows */
