@@ -5,8 +5,8 @@
 #pragma once
 
 /* Names and secrets */
-#define LIMIT_ADDRESS 320           /* octets of an address: local part 64 + @ + domain 255 (RFC 5321 4.5.3.1) */
-#define LIMIT_LOCAL_PART 64         /* octets: RFC 5321 4.5.3.1.1 */
+#define LIMIT_ADDRESS 384           /* octets of an address: local part + @ + domain */
+#define LIMIT_LOCAL_PART 128        /* octets: RFC 5321 4.5.3.1.1 says 64 and asks not to insist; VERP and SRS senders are longer */
 #define LIMIT_DOMAIN 255            /* octets: RFC 5321 4.5.3.1.2; also EHLO names (C026) */
 #define LIMIT_PATH 600              /* octets of <...> incl. an obsolete source route, which is read and ignored */
 #define LIMIT_LOGIN_NAME 320        /* octets of a login name: an address or shorter */

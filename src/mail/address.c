@@ -166,6 +166,16 @@ static size_t dot_string(struct slice text, bool utf8)
     return in_atom ? at : 0;
 }
 
+/* What comes in is read more kindly: dots anywhere, as old Japanese mobile addresses have them ("a..b@", "a.@").  They
+ * are written quoted, which every receiver of such addresses takes. */
+static size_t kind_dot_string(struct slice text, bool utf8)
+{
+    size_t at = 0;
+    while (at < text.len && (is_atext(text.ptr[at], utf8) || (text.ptr[at] == '.' && at > 0)))
+        at++;
+    return at;
+}
+
 static enum status read_local_part(struct slice *rest, bool utf8, struct arena *a, struct slice *out_local)
 {
     char unquoted[LIMIT_LOCAL_PART];
@@ -174,7 +184,7 @@ static enum status read_local_part(struct slice *rest, bool utf8, struct arena *
         if (!read_quoted(rest, utf8, unquoted, &local.len))
             return STATUS_MALFORMED;
     } else {
-        local = slice_upto(*rest, dot_string(*rest, utf8));
+        local = slice_upto(*rest, kind_dot_string(*rest, utf8));
         if (local.len == 0)
             return STATUS_MALFORMED;
         *rest = slice_from(*rest, local.len);

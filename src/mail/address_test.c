@@ -57,6 +57,7 @@ static void ordinary_paths(void **state)
     check_path("<\"a b\"@x.example>", false, "a b", "x.example", "\"a b\"@x.example");
     check_path("<\"a\\\"\\\\>b\"@x.example>", false, "a\"\\>b", "x.example", "\"a\\\"\\\\>b\"@x.example");
     check_path("<\"a..b\"@x>", false, "a..b", "x", "\"a..b\"@x");
+    check_path("<a..b.@x>", false, "a..b.", "x", "\"a..b.\"@x"); /* as old Japanese mobile addresses */
     check_path("<!#$%&'*+-/=?^_`{|}~@x>", false, "!#$%&'*+-/=?^_`{|}~", "x", "!#$%&'*+-/=?^_`{|}~@x");
     check_path("<Postmaster>", false, "Postmaster", "", "Postmaster");
 }
@@ -83,7 +84,7 @@ static void syntax_errors(void **state)
 {
     (void)state;
     static const char *const wrong[] = { "", " ", "a@b", "<", "<a@b", "a@b>", "<a>", "<@>", "<a@>", "<@b>", "<a@@b>",
-        "<a b@c>", "<a@b c>", "<.a@b>", "<a.@b>", "<a..b@c>", "<a@b..c>", "<a@.b>", "<a@-b>", "<a@b->", "<a@b_c>",
+        "<a b@c>", "<a@b c>", "<.a@b>", "<a@b..c>", "<a@.b>", "<a@-b>", "<a@b->", "<a@b_c>",
         "<a@b.example..>", "<a(c)@b>", "<\"a@b>", "<\"a\"b@c>", "<\"a\\\"@b>", "<a\"b\"@c>", "< a@b>", "<a@b >",
         "<a\x01@b>", "<\"a\x01\"@b>", "<\"a\rb\"@c>", "<a@b\r>", "<a\x7f@b>", "<<a@b>>", "<a@b,c@d>", ">", "<postmaster@>",
         "<postmaster >", "<\"\">", "<a:b@c>", "<a;b@c>", "<a\\b@c>", "<\"a\\\xc3\xa9\"@c>" };
