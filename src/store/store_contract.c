@@ -1,0 +1,484 @@
+/* store_contract.c - every store must pass this: helpers, accounts, devices, aliases, domains, transactions, the lock. */
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "mail/pack.h"
+#include "store/contract.h"
+
+/* ---- helpers ------------------------------------------------------------------------------------------------------ */
+
+int contract_setup(void **state)
+{
+    struct contract *c = alloc(sizeof *c);
+    strcpy(c->dir, "/tmp/ekirei-store-XXXXXX");
+    assert_non_null(mkdtemp(c->dir));
+    c->arena = ARENA(64u << 20);
+    c->why = BUF(4096);
+    c->octets = BUF(64u << 20);
+    *state = c;
+    assert_ok(contract_open(c, STORE_WRITER, true, 0, &c->store));
+    c->v = c->store->verbs;
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *at)
+{
+    (void)status;
+    (void)kind;
+    (void)at;
+    return remove(path);
+}
+
+int contract_teardown(void **state)
+{
+    struct contract *c = *state;
+    contract_close(c);
+    assert_int_equal(0, nftw(c->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS));
+    arena_done(&c->arena);
+    buf_done(&c->why);
+    buf_done(&c->octets);
+    release(c);
+    return 0;
+}
+
+enum status contract_open(struct contract *c, enum store_mode mode, bool create, msec patience, struct store **out_store)
+{
+    struct store_plan plan = { .dir = c->dir, .mode = mode, .patience = patience, .create = create };
+    buf_clear(&c->why);
+    return store_open(&plan, out_store, &c->why);
+}
+
+void contract_close(struct contract *c)
+{
+    store_close(c->store);
+    c->store = NULL;
+}
+
+void contract_reopen(struct contract *c)
+{
+    contract_close(c);
+    assert_ok(contract_open(c, STORE_WRITER, false, 0, &c->store));
+}
+
+void contract_begin(struct contract *c) { assert_ok(c->v->begin(c->store)); }
+void contract_commit(struct contract *c) { assert_ok(c->v->commit(c->store)); }
+
+uint32_t contract_account(struct contract *c, const char *address)
+{
+    struct store_account account = { .address = slice_of(address), .password = S("$verifier"), .created = 5, .enabled = true };
+    uint32_t id = 0;
+    assert_ok(c->v->account_add(c->store, &account, &id));
+    assert_true(id > 0);
+    return id;
+}
+
+void contract_text(struct buf *out, unsigned seed, size_t size)
+{
+    uint32_t x = seed * 2654435761u + 1;
+    char *room;
+    assert_ok(buf_reserve(out, size, &room));
+    for (size_t i = 0; i < size; i++) {
+        x = x * 1664525u + 1013904223u;
+        room[i] = (char)(x >> 24);
+    }
+    buf_grown(out, size);
+}
+
+void contract_body(struct buf *packed, unsigned seed, size_t size, struct store_body *out_body)
+{
+    struct buf plain = BUF(64u << 20);
+    contract_text(&plain, seed, size);
+    buf_clear(packed);
+    assert_ok(pack(packed, buf_slice(&plain)));
+    buf_done(&plain);
+    *out_body = (struct store_body){ .packed = buf_slice(packed), .size = size, .stored = packed->len, .digest = { (uint8_t)seed } };
+}
+
+enum status contract_deliver(struct contract *c, unsigned seed, size_t size, const uint32_t *accounts, size_t count)
+{
+    struct store_target targets[16];
+    struct store_message message = { .received = 1000 + seed, .pop3_size = size + 3, .targets = targets, .target_count = count };
+    uint64_t queue_id = 99;
+    assert_true(count <= 16);
+    for (size_t i = 0; i < count; i++)
+        targets[i].account = accounts[i];
+    contract_body(&c->octets, seed, size, &message.body);
+    enum status status = c->v->deliver(c->store, &message, &queue_id);
+    if (status == STATUS_OK)
+        assert_int_equal(0, queue_id);
+    return status;
+}
+
+void contract_list(struct contract *c, struct store *store, uint32_t account, struct answer_drop_list *out)
+{
+    arena_reset(&c->arena);
+    assert_ok(store->verbs->drop_list(store, account, &(struct ask_drop_list){ 0 }, &c->arena, out));
+    assert_false(out->more);
+}
+
+bool contract_same(struct slice packed, unsigned seed, size_t size)
+{
+    struct buf plain = BUF(64u << 20), expected = BUF(64u << 20);
+    while (packed.len > 0) {
+        size_t len;
+        if (pack_frame(packed, &len) != STATUS_OK || unpack_frame(&plain, slice_upto(packed, len)) != STATUS_OK)
+            break;
+        packed = slice_from(packed, len);
+    }
+    contract_text(&expected, seed, size);
+    bool same = packed.len == 0 && slice_equal(buf_slice(&plain), buf_slice(&expected));
+    buf_done(&plain);
+    buf_done(&expected);
+    return same;
+}
+
+void contract_read(struct contract *c, struct store *store, uint32_t account, uint32_t uid, unsigned seed, size_t size, size_t room)
+{
+    struct store_page page = { .account = account, .uid = uid };
+    struct buf *out = &c->octets;
+    buf_clear(out);
+    do {
+        size_t before = out->len, frame;
+        assert_ok(store->verbs->message_read(store, &page, room, out, &page.at));
+        struct slice got = slice_from(buf_slice(out), before);
+        if (got.len > room) { /* more than was asked for only where one frame needs it */
+            assert_ok(pack_frame(got, &frame));
+            assert_int_equal(frame, got.len);
+        }
+        assert_true(page.at == 0 || page.at == out->len);
+    } while (page.at != 0);
+    assert_true(contract_same(buf_slice(out), seed, size));
+}
+
+/* ---- accounts ----------------------------------------------------------------------------------------------------- */
+
+struct seen {
+    unsigned count;
+    struct store_account account;
+    struct store_device device;
+    char text[4][64];
+};
+
+static void keep(char text[64], struct slice slice) { snprintf(text, 64, "%.*s", (int)slice.len, slice.ptr); }
+
+static enum status see_account(void *context, const struct store_account *account)
+{
+    struct seen *seen = context;
+    seen->count++;
+    seen->account = *account;
+    keep(seen->text[0], account->address);
+    keep(seen->text[1], account->login);
+    keep(seen->text[2], account->password);
+    return STATUS_OK;
+}
+
+static enum status see_device(void *context, const struct store_device *device)
+{
+    struct seen *seen = context;
+    seen->count++;
+    seen->device = *device;
+    keep(seen->text[0], device->name);
+    keep(seen->text[1], device->from);
+    assert_true(slice_equal(device->sealed, S("a\0b")));
+    return STATUS_OK;
+}
+
+static enum status see_alias(void *context, const struct store_alias *alias)
+{
+    struct seen *seen = context;
+    seen->count++;
+    keep(seen->text[0], alias->address);
+    keep(seen->text[1], alias->target);
+    return STATUS_OK;
+}
+
+static enum status see_domain(void *context, const struct store_domain *domain)
+{
+    struct seen *seen = context;
+    keep(seen->text[seen->count++ % 4], domain->name);
+    return STATUS_OK;
+}
+
+static enum status stop_account(void *context, const struct store_account *account)
+{
+    (void)account;
+    ++*(unsigned *)context;
+    return STATUS_DENIED;
+}
+
+static void test_account(void **state)
+{
+    struct contract *c = *state;
+    struct store_account account = { .address = S("a@b.example"), .login = S("ann"), .password = S("$v"), .created = 7,
+        .last_login = 8, .enabled = true, .pop_before_smtp = true };
+    uint32_t id, other, none;
+    contract_begin(c);
+    assert_ok(c->v->account_add(c->store, &account, &id));
+    assert_status(STATUS_EXISTS, c->v->account_add(c->store, &account, &none));
+    account.address = S("c@b.example");
+    assert_status(STATUS_EXISTS, c->v->account_add(c->store, &account, &none)); /* the login is taken */
+    account.login = NO_SLICE;
+    assert_ok(c->v->account_add(c->store, &account, &other));
+    contract_account(c, "d@b.example"); /* the second one without a login */
+    assert_ok(c->v->account_password(c->store, id, S("$new")));
+    assert_ok(c->v->account_set(c->store, id, false, false));
+    assert_ok(c->v->account_seen(c->store, id, 99));
+    assert_status(STATUS_NOT_FOUND, c->v->account_password(c->store, 4711, S("x")));
+    assert_status(STATUS_NOT_FOUND, c->v->account_set(c->store, 4711, true, true));
+    assert_status(STATUS_NOT_FOUND, c->v->account_seen(c->store, 4711, 1));
+    assert_status(STATUS_NOT_FOUND, c->v->account_remove(c->store, 4711));
+    contract_commit(c);
+    contract_reopen(c);
+
+    struct seen seen = { 0 };
+    assert_ok(c->v->each_account(c->store, id, see_account, &seen));
+    assert_int_equal(1, seen.count);
+    assert_string_equal("a@b.example", seen.text[0]);
+    assert_string_equal("ann", seen.text[1]);
+    assert_string_equal("$new", seen.text[2]);
+    assert_int_equal(7, seen.account.created);
+    assert_int_equal(99, seen.account.last_login);
+    assert_false(seen.account.enabled || seen.account.pop_before_smtp);
+    assert_ok(c->v->each_account(c->store, other, see_account, &seen));
+    assert_string_equal("", seen.text[1]);
+    assert_true(seen.account.enabled && seen.account.pop_before_smtp);
+    seen.count = 0;
+    assert_ok(c->v->each_account(c->store, 0, see_account, &seen));
+    assert_int_equal(3, seen.count);
+    unsigned calls = 0;
+    assert_status(STATUS_DENIED, c->v->each_account(c->store, 0, stop_account, &calls));
+    assert_int_equal(1, calls);
+    /* the walk that was stopped is over, and nothing hangs */
+    contract_begin(c);
+    assert_ok(c->v->account_remove(c->store, other));
+    contract_commit(c);
+    struct store_counts counts;
+    assert_ok(c->v->counts(c->store, &counts));
+    assert_int_equal(2, counts.accounts);
+}
+
+static void test_device(void **state)
+{
+    struct contract *c = *state;
+    contract_begin(c);
+    uint32_t account = contract_account(c, "a@b.example"), id, none;
+    struct store_device device = { .account = account, .name = S("scanner"), .sealed = S("a\0b"), .from = S("192.0.2.0/24"),
+        .created = 1, .expires = 2, .last_used = 3, .mechanisms = 6, .rights = RIGHTS_ALL };
+    assert_ok(c->v->device_add(c->store, &device, &id));
+    assert_status(STATUS_EXISTS, c->v->device_add(c->store, &device, &none));
+    device.account = 4711;
+    assert_status(STATUS_NOT_FOUND, c->v->device_add(c->store, &device, &none));
+    device.account = account;
+    device.name = S("camera");
+    assert_ok(c->v->device_add(c->store, &device, &none));
+    assert_ok(c->v->device_seen(c->store, id, 50));
+    assert_status(STATUS_NOT_FOUND, c->v->device_seen(c->store, 4711, 50));
+    assert_ok(c->v->device_remove(c->store, none));
+    assert_status(STATUS_NOT_FOUND, c->v->device_remove(c->store, none));
+    contract_commit(c);
+    contract_reopen(c);
+
+    struct seen seen = { 0 };
+    assert_ok(c->v->each_device(c->store, account, see_device, &seen));
+    assert_int_equal(1, seen.count);
+    assert_int_equal(id, seen.device.id);
+    assert_string_equal("scanner", seen.text[0]);
+    assert_string_equal("192.0.2.0/24", seen.text[1]);
+    assert_int_equal(2, seen.device.expires);
+    assert_int_equal(50, seen.device.last_used);
+    assert_int_equal(6, seen.device.mechanisms);
+    assert_int_equal(RIGHTS_ALL, seen.device.rights);
+    contract_begin(c);
+    assert_ok(c->v->account_remove(c->store, account));
+    contract_commit(c);
+    seen.count = 0;
+    assert_ok(c->v->each_device(c->store, 0, see_device, &seen));
+    assert_int_equal(0, seen.count);
+}
+
+static void add_alias(struct contract *c, const char *address, const char *target, enum status expected)
+{
+    assert_status(expected, c->v->alias_add(c->store, &(struct store_alias){ slice_of(address), slice_of(target) }));
+}
+
+static void test_alias(void **state)
+{
+    struct contract *c = *state;
+    uint32_t count = 0;
+    contract_begin(c);
+    uint32_t account = contract_account(c, "a@b.example");
+    add_alias(c, "all@b.example", "a@b.example", STATUS_OK);
+    add_alias(c, "all@b.example", "a@b.example", STATUS_EXISTS);
+    add_alias(c, "all@b.example", "x@b.example", STATUS_OK);
+    add_alias(c, "all@b.example", "y@b.example", STATUS_OK);
+    add_alias(c, "@b.example", "x@b.example", STATUS_OK);
+    assert_ok(c->v->alias_remove(c->store, S("all@b.example"), S("y@b.example"), &count));
+    assert_int_equal(1, count);
+    assert_status(STATUS_NOT_FOUND, c->v->alias_remove(c->store, S("all@b.example"), S("y@b.example"), &count));
+    assert_ok(c->v->account_remove(c->store, account));
+    contract_commit(c);
+
+    struct seen seen = { 0 };
+    assert_ok(c->v->each_alias(c->store, see_alias, &seen));
+    assert_int_equal(2, seen.count); /* the alias to the account went with it */
+    assert_string_equal("all@b.example", seen.text[0]);
+    assert_string_equal("x@b.example", seen.text[1]);
+    contract_begin(c);
+    add_alias(c, "all@b.example", "z@b.example", STATUS_OK);
+    assert_ok(c->v->alias_remove(c->store, S("all@b.example"), NO_SLICE, &count));
+    assert_int_equal(2, count);
+    assert_status(STATUS_NOT_FOUND, c->v->alias_remove(c->store, S("all@b.example"), NO_SLICE, &count));
+    contract_commit(c);
+}
+
+static void test_domain(void **state)
+{
+    struct contract *c = *state;
+    contract_begin(c);
+    assert_ok(c->v->domain_add(c->store, S("b.example")));
+    assert_ok(c->v->domain_add(c->store, S("a.example")));
+    assert_status(STATUS_EXISTS, c->v->domain_add(c->store, S("b.example")));
+    uint32_t account = contract_account(c, "a@b.example");
+    assert_status(STATUS_DENIED, c->v->domain_remove(c->store, S("b.example")));
+    assert_status(STATUS_NOT_FOUND, c->v->domain_remove(c->store, S("c.example")));
+    contract_commit(c);
+    struct seen seen = { 0 };
+    assert_ok(c->v->each_domain(c->store, see_domain, &seen));
+    assert_int_equal(2, seen.count);
+    assert_string_equal("a.example", seen.text[0]);
+    assert_string_equal("b.example", seen.text[1]);
+    contract_begin(c);
+    assert_ok(c->v->account_remove(c->store, account));
+    assert_ok(c->v->domain_remove(c->store, S("b.example")));
+    contract_commit(c);
+    struct store_counts counts;
+    assert_ok(c->v->counts(c->store, &counts));
+    assert_int_equal(1, counts.domains);
+    assert_int_equal(0, counts.accounts);
+}
+
+/* ---- transactions ------------------------------------------------------------------------------------------------- */
+
+static void test_undo(void **state)
+{
+    struct contract *c = *state;
+    struct answer_drop_list list;
+    contract_begin(c);
+    assert_ok(c->v->mark(c->store));
+    uint32_t gone = contract_account(c, "gone@b.example");
+    assert_ok(c->v->undo(c->store)); /* the first job of a transaction */
+    assert_status(STATUS_NOT_FOUND, contract_deliver(c, 1, 10, &gone, 1));
+    assert_ok(c->v->mark(c->store));
+    uint32_t id = contract_account(c, "a@b.example");
+    assert_ok(c->v->mark(c->store));
+    assert_ok(contract_deliver(c, 1, 100, &id, 1));
+    assert_ok(c->v->mark(c->store));
+    assert_ok(contract_deliver(c, 2, 100, &id, 1));
+    assert_ok(contract_deliver(c, 3, 100, &id, 1));
+    assert_ok(c->v->undo(c->store));
+    assert_ok(c->v->undo(c->store)); /* once more is no harm */
+    assert_ok(contract_deliver(c, 4, 100, &id, 1));
+    assert_ok(c->v->mark(c->store));
+    assert_ok(c->v->undo(c->store)); /* a job that changed nothing */
+    assert_ok(c->v->mark(c->store));
+    assert_ok(contract_deliver(c, 5, 100, &id, 1));
+    contract_commit(c);
+
+    contract_list(c, c->store, id, &list);
+    assert_int_equal(3, list.rows.count);
+    static const unsigned seeds[] = { 1, 4, 5 };
+    for (uint32_t i = 0; i < 3; i++)
+        contract_read(c, c->store, id, row_of(struct drop_row, list.rows, i)->uid, seeds[i], 100, 65536);
+    uint32_t messages;
+    uint64_t octets;
+    assert_ok(c->v->usage(c->store, id, &messages, &octets));
+    assert_int_equal(3, messages);
+    assert_int_equal(300, octets);
+}
+
+static void test_rollback(void **state)
+{
+    struct contract *c = *state;
+    struct answer_drop_list list;
+    contract_begin(c);
+    uint32_t id = contract_account(c, "a@b.example");
+    assert_ok(contract_deliver(c, 1, 100, &id, 1));
+    contract_commit(c);
+    contract_begin(c);
+    assert_ok(contract_deliver(c, 2, 100, &id, 1));
+    uint32_t never = contract_account(c, "never@b.example");
+    c->v->rollback(c->store);
+    c->v->rollback(c->store); /* none is open: nothing happens */
+    contract_begin(c);
+    assert_status(STATUS_NOT_FOUND, contract_deliver(c, 3, 100, &never, 1));
+    assert_ok(contract_deliver(c, 3, 100, &id, 1));
+    contract_commit(c);
+    contract_list(c, c->store, id, &list);
+    assert_int_equal(2, list.rows.count);
+    contract_read(c, c->store, id, row_of(struct drop_row, list.rows, 1)->uid, 3, 100, 65536);
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------------ */
+
+static void test_open(void **state)
+{
+    struct contract *c = *state;
+    struct store *second = NULL;
+    assert_status(STATUS_BUSY, contract_open(c, STORE_WRITER, false, 0, &second));
+    assert_true(c->why.len > 0);
+    assert_status(STATUS_BUSY, contract_open(c, STORE_WRITER, false, 60, &second));
+    assert_ok(contract_open(c, STORE_READER, false, 0, &second));
+    store_close(second);
+
+    struct contract empty = { .dir = "/tmp/ekirei-store-XXXXXX", .why = BUF(4096) };
+    assert_non_null(mkdtemp(empty.dir));
+    assert_status(STATUS_NOT_FOUND, contract_open(&empty, STORE_WRITER, false, 0, &second));
+    assert_status(STATUS_NOT_FOUND, contract_open(&empty, STORE_READER, false, 0, &second));
+    assert_true(empty.why.len > 0);
+    assert_int_equal(0, nftw(empty.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS));
+    assert_status(STATUS_NOT_FOUND, contract_open(&empty, STORE_WRITER, true, 0, &second)); /* no folder at all */
+    buf_done(&empty.why);
+}
+
+static void test_lock_is_waited_for(void **state)
+{
+    struct contract *c = *state;
+    int ready[2];
+    char octet;
+    contract_close(c);
+    assert_int_equal(0, pipe(ready));
+    pid_t child = fork();
+    if (child == 0) {
+        bool open = contract_open(c, STORE_WRITER, false, 0, &c->store) == STATUS_OK && write(ready[1], "x", 1) == 1;
+        usleep(150000);
+        _exit(open ? 0 : 1); /* dies without closing: the lock must go with it */
+    }
+    assert_int_equal(1, read(ready[0], &octet, 1));
+    assert_status(STATUS_BUSY, contract_open(c, STORE_WRITER, false, 20, &c->store));
+    assert_ok(contract_open(c, STORE_WRITER, false, 5000, &c->store));
+    int status;
+    assert_int_equal(child, waitpid(child, &status, 0));
+    assert_int_equal(0, status);
+    close(ready[0]);
+    close(ready[1]);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, contract_setup, contract_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest directory[] = {
+        TEST(test_account), TEST(test_device), TEST(test_alias), TEST(test_domain), TEST(test_undo), TEST(test_rollback),
+        TEST(test_open), TEST(test_lock_is_waited_for),
+    };
+    int failed = cmocka_run_group_tests_name("directory", directory, NULL, NULL);
+    failed += _cmocka_run_group_tests("mail", contract_mail, contract_mail_count, NULL, NULL);
+    failed += _cmocka_run_group_tests("queue", contract_queue, contract_queue_count, NULL, NULL);
+    failed += _cmocka_run_group_tests("crash", contract_crash, contract_crash_count, NULL, NULL);
+    return failed;
+}
