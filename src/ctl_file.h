@@ -15,3 +15,5 @@ MUST_USE enum status file_read(const char *path, struct buf *out);
 MUST_USE enum status file_make(const char *path, struct slice octets, mode_t mode);
 /* As root: becomes the keeper's user, locked into the store's folder; *out_path is where the store is then. */
 MUST_USE enum status file_own_store(const char *store, uint32_t preset_uid, const char **out_path);
+/* The file, or the folder with all that is in it; never across a mount or a link. */
+void file_remove_all(const char *path);

@@ -53,7 +53,7 @@ void ctl_warn(const char *format, ...)
 
 void ctl_put_text(json_t *object, const char *key, struct slice text)
 {
-    struct buf clean = BUF(LIMIT_FRAME);
+    struct buf clean = BUF(text.len + 1);
     for (size_t at = 0; at < text.len;) {
         size_t len = slice_utf8_prefix(slice_from(text, at));
         enum status put = buf_put(&clean, len > 0 ? slice_upto(slice_from(text, at), len) : S("?"));

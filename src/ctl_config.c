@@ -1,0 +1,146 @@
+/* ctl_config.c - `config show` and `config check`. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/must.h"
+#include "config.h"
+#include "ctl_file.h"
+#include "ctl_impl.h"
+#include "init_cert.h"
+
+#define VALUE_MOST  LIMIT_SETTINGS_FILE
+#define PEM_MOST    (1u << 20) /* octets of a certificate with its chain, or of a key */
+#define SOON        (14 * 86400) /* seconds: a certificate that ends before is worth a warning */
+
+static const struct ctl_column columns[] = {
+    { "name", "SETTING", COLUMN_TEXT }, { "value", "VALUE", COLUMN_TEXT }, { "default", "DEFAULT", COLUMN_TEXT },
+    { "unit", "UNIT", COLUMN_TEXT }, { "range", "RANGE", COLUMN_TEXT }, { "help", "MEANING", COLUMN_TEXT }, { NULL, NULL, COLUMN_TEXT },
+};
+
+int cmd_config_show(struct ctl *ctl)
+{
+    char path[FILE_PATH];
+    struct settings *settings;
+    struct buf value = BUF(VALUE_MOST);
+    file_path(path, ctl->dir, "ekirei.conf");
+    int code = CTL_DONE;
+    if (access(path, F_OK) != 0 && errno == ENOENT) {
+        ctl_warn("there is no %s: these are the defaults", path);
+        settings = config_default();
+    } else {
+        code = ctl_settings(ctl, &settings);
+    }
+    if (code != CTL_DONE)
+        return code;
+    json_t *rows = json_array();
+    for (size_t at = 0; config_each(at); at++) {
+        const struct config_row *row = config_each(at);
+        json_t *object = json_object();
+        buf_clear(&value);
+        enum status status = config_print(settings, at, &value);
+        must(status == STATUS_OK);
+        ctl_put_text(object, "name", slice_of(row->name));
+        ctl_put_text(object, "value", buf_slice(&value));
+        ctl_put_text(object, "default", slice_of(row->preset));
+        ctl_put_text(object, "unit", slice_of(row->unit));
+        ctl_put_text(object, "range", slice_of(row->range));
+        ctl_put_text(object, "help", slice_of(row->help));
+        json_array_append_new(rows, object);
+    }
+    buf_done(&value);
+    settings_release(settings);
+    return ctl_print_rows(ctl, rows, columns, "no settings");
+}
+
+/* ---- check ---- */
+
+struct check {
+    const struct ctl *ctl;
+    json_t *warnings;
+};
+
+static void warn(struct check *check, const char *text)
+{
+    json_array_append_new(check->warnings, json_string(text));
+    ctl_warn("%s", text);
+}
+
+/* A path in ekirei.conf is relative to the data folder. */
+static int read_named(const struct check *check, struct slice name, struct buf *out)
+{
+    char path[FILE_PATH];
+    bool absolute = name.len > 0 && name.ptr[0] == '/';
+    int len = absolute ? snprintf(path, sizeof path, "%.*s", (int)name.len, name.ptr)
+                       : snprintf(path, sizeof path, "%s/%.*s", check->ctl->dir, (int)name.len, name.ptr);
+    must(len > 0);
+    if (len >= (int)sizeof path)
+        return ctl_usage("'%.*s': the path is too long", (int)name.len, name.ptr);
+    buf_clear(out);
+    enum status status = file_read(path, out);
+    if (status == STATUS_OK)
+        return CTL_DONE;
+    return ctl_usage("%s cannot be read: %s", path, status == STATUS_TOO_BIG ? "it is too large" : strerror(errno));
+}
+
+static int check_pair(struct check *check, struct slice cert_name, struct slice key_name)
+{
+    struct buf cert = BUF(PEM_MOST), key = BUF(PEM_MOST);
+    int64_t left = 0;
+    int code = read_named(check, cert_name, &cert);
+    if (code == CTL_DONE)
+        code = read_named(check, key_name, &key);
+    enum status status = code == CTL_DONE ? init_cert_check(buf_slice(&cert), buf_slice(&key), &left) : STATUS_OK;
+    if (status == STATUS_MALFORMED)
+        code = ctl_usage("tls.certificate, tls.key: '%.*s' and '%.*s' must be a certificate and a key in PEM form", (int)cert_name.len,
+            cert_name.ptr, (int)key_name.len, key_name.ptr);
+    else if (status != STATUS_OK)
+        code = ctl_usage("tls.key: '%.*s' does not belong to '%.*s'", (int)key_name.len, key_name.ptr, (int)cert_name.len, cert_name.ptr);
+    else if (code == CTL_DONE && left <= 0)
+        warn(check, "a certificate in tls.certificate is over: mail programs will refuse it");
+    else if (code == CTL_DONE && left < SOON)
+        warn(check, "a certificate in tls.certificate ends within 14 days");
+    buf_wipe(&key);
+    buf_done(&key);
+    buf_done(&cert);
+    return code;
+}
+
+static void check_risks(struct check *check, const struct settings *settings)
+{
+    if (settings->relay_networks.count > 0)
+        warn(check, "relay.networks: whoever is in there may send in anybody's name, without any proof");
+    if (settings->auth_plaintext_networks.count > 0)
+        warn(check, "auth.plaintext_networks: passwords from there can be read on the way");
+    if (settings->legacy_networks.count > 0)
+        warn(check, "legacy.networks: device passwords from there can be read on the way");
+    if (!settings->auth_throttle)
+        warn(check, "auth.throttle = no: passwords can be guessed as fast as the server answers");
+    if (settings->auth_hash_cost < 3)
+        warn(check, "auth.hash_cost is below 3: stolen hashes can be guessed quickly");
+    if (settings->smarthost_host.len == 0)
+        warn(check, "smarthost is not set: mail for other domains waits in the queue");
+}
+
+int cmd_config_check(struct ctl *ctl)
+{
+    struct check check = { .ctl = ctl };
+    struct settings *settings;
+    int code = ctl_settings(ctl, &settings);
+    if (code != CTL_DONE)
+        return code;
+    check.warnings = json_array();
+    for (size_t at = 0; at < settings->tls_certificate.count && code == CTL_DONE; at++)
+        code = check_pair(&check, settings->tls_certificate.rows[at], settings->tls_key.rows[at]);
+    if (code == CTL_DONE)
+        check_risks(&check, settings);
+    settings_release(settings);
+    json_t *object = json_object();
+    ctl_put_yesno(object, "ok", code == CTL_DONE);
+    json_object_set_new(object, "warnings", check.warnings);
+    if (code == CTL_DONE)
+        return ctl_print_line(ctl, object, "the settings in %s are fine", ctl->dir);
+    json_decref(object);
+    return code;
+}
