@@ -51,6 +51,7 @@
 #define LIMIT_HASH_QUEUE 256        /* logins waiting for a password hash before BUSY (C088) */
 #define LIMIT_CTL_CLIENTS 16        /* command lines talking to the keeper at once */
 #define LIMIT_GATE_SESSIONS 20000   /* sessions in one gate worker: with LIMIT_SESSION_ARENA the memory bound */
+#define LIMIT_WORKER_CONNECTIONS 200000 /* connections that a gate worker takes in its life: what leaks, or what an intruder learned, ends with it */
 #define LIMIT_SESSION_ARENA (64u << 10) /* octets a session may keep, but for a maildrop listing */
 #define LIMIT_TRANSACTION_ARENA (1u << 20) /* octets of an envelope: 1000 recipients with ORCPT, and the header fields that are read */
 #define LIMIT_COMMAND_ARENA (256u << 10) /* octets of one command's working memory */

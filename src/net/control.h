@@ -17,7 +17,7 @@ enum control_kind {
     CONTROL_BAD_ASK,     /* keeper -> supervisor: `role`, `worker` sent a forbidden or malformed ask: replace it */
     CONTROL_IN_FORCE,    /* role -> supervisor: the boot message is in force */
     CONTROL_COMPLETE,    /* supervisor -> gate: everything that belongs to the start was given */
-    CONTROL_RETIRING,    /* gate -> supervisor: it accepts no more and ends with its last session; start another */
+    CONTROL_RETIRE,      /* gate -> supervisor: it accepts no more and ends with its last session: start another; supervisor -> gate: do so */
     CONTROL_GONE,        /* never sent: the line has ended */
 };
 struct control_message {

@@ -7,11 +7,10 @@
 #include "net/boot.h"
 
 struct supervisor_plan {
-    const char *dir;
-    struct settings *settings;
+    const char *dir;            /* absolute */
     /* Reads settings and certificates anew: at start and on SIGHUP.  `why` explains a refusal; the old ones stay in force then (C233). */
     enum status (*load)(void *context, struct boot *out_boot, struct settings **out_settings, struct arena *arena, struct buf *why);
     void *context;
 };
-/* Runs until SIGTERM or SIGINT; returns the exit status of the program. */
+/* Runs until SIGTERM or SIGINT; returns the exit status of the program: 0 clean stop, 1 it could not run, 2 wrong settings. */
 int supervisor_run(const struct supervisor_plan *plan);

@@ -1,0 +1,197 @@
+/* The listening sockets: one per address and port, held open for good and shared by a pool's workers. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "supervisor/impl.h"
+
+#define BACKLOG         1024
+#define FIRST_INHERITED 3   /* sd_listen_fds(3) */
+
+static const struct standard_port {
+    enum service service;
+    enum role role;
+    uint16_t number;
+    bool is_tls;  /* from the first octet: no use without a certificate */
+} standard_ports[] = {
+    { SERVICE_MX, ROLE_MX, 25, false },
+    { SERVICE_SUBMISSION, ROLE_USER, 587, false },
+    { SERVICE_SUBMISSIONS, ROLE_USER, 465, true },
+    { SERVICE_POP3, ROLE_USER, 110, false },
+    { SERVICE_POP3S, ROLE_USER, 995, true },
+};
+#define PORTS (sizeof standard_ports / sizeof standard_ports[0])
+
+/* Either form, as the kernel wants it. */
+struct socket_name {
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    };
+    socklen_t size;
+};
+
+static struct socket_name name_of(struct ip ip, uint16_t port)
+{
+    struct socket_name name = { 0 };
+    if (ip_is_v4(ip)) {
+        name.v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(port) };
+        memcpy(&name.v4.sin_addr, ip.octets + 12, 4);
+        name.size = sizeof name.v4;
+    } else {
+        name.v6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons(port) };
+        memcpy(&name.v6.sin6_addr, ip.octets, 16);
+        name.size = sizeof name.v6;
+    }
+    return name;
+}
+
+static bool is_same(const struct socket_name *a, const struct socket_name *b)
+{
+    if (a->any.sa_family != b->any.sa_family)
+        return false;
+    if (a->any.sa_family == AF_INET)
+        return a->v4.sin_port == b->v4.sin_port && a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
+    return a->v6.sin6_port == b->v6.sin6_port && memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, 16) == 0;
+}
+
+/* Sockets that systemd opened for us, so that nothing of ours has to be root. */
+static int inherited_count(void)
+{
+    const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+    uint64_t number = 0, ours = 0;
+    if (!pid || !count || slice_number(slice_of(pid), INT32_MAX, &ours) != STATUS_OK || ours != (uint64_t)getpid() ||
+        slice_number(slice_of(count), 1000, &number) != STATUS_OK)
+        return 0;
+    return (int)number;
+}
+
+static int find_inherited(const struct socket_name *wanted)
+{
+    int count = inherited_count();
+    for (int fd = FIRST_INHERITED; fd < FIRST_INHERITED + count; fd++) {
+        struct socket_name name = { .size = sizeof name.v6 };
+        int listens = 0;
+        socklen_t size = sizeof listens;
+        if (getsockname(fd, &name.any, &name.size) != 0 || !is_same(&name, wanted) ||
+            getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || !listens)
+            continue;
+        (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+        return fd;
+    }
+    return -1;
+}
+
+static int open_one(const struct socket_name *name)
+{
+    const int yes = 1;
+    int fd = find_inherited(name);
+    if (fd < 0)
+        fd = socket(name->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    else
+        return fd;
+    if (fd < 0)
+        return -1;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes); /* what is accepted inherits it */
+    if (name->any.sa_family == AF_INET6)
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes);
+    if (bind(fd, &name->any, name->size) == 0 && listen(fd, BACKLOG) == 0)
+        return fd;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
+static const char *advice(int error)
+{
+    switch (error) {
+    case EACCES:
+    case EPERM:
+        return "ports below 1024 are for root: start as root, set listen.port_offset, or use systemd sockets";
+    case EADDRINUSE:
+        return "another program has it: `ss -ltnp` names it; stop that, or set listen.port_offset";
+    case EADDRNOTAVAIL:
+        return "this machine has no such address: correct listen.address";
+    case EAFNOSUPPORT:
+        return "this machine has no IPv6: take the address out of listen.address";
+    default:
+        return "correct listen.address or listen.port_offset";
+    }
+}
+
+static bool is_any(struct ip ip) { return ip_equal(ip, (struct ip){ 0 }); }
+
+/* NOT_FOUND: the machine has no IPv6, and "::" only meant "whatever there is". */
+static enum status open_port(const struct supervisor *s, struct slice address, uint16_t number, msec until, int *out_fd)
+{
+    struct ip ip;
+    TRY(ip_parse(address, &ip));
+    struct socket_name name = name_of(ip, number);
+    int fd;
+    while ((fd = open_one(&name)) < 0 && errno == EADDRINUSE && clock_now() < until)
+        (void)poll(NULL, 0, RETRY);
+    if (fd < 0 && is_any(ip) && s->settings->listen_address.count > 1 && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
+        return STATUS_NOT_FOUND;
+    if (fd < 0) {
+        fprintf(stderr, "ekirei: cannot listen on %.*s port %u: %s; %s\n", (int)address.len, address.ptr, (unsigned)number,
+            strerror(errno), advice(errno));
+        return STATUS_IO;
+    }
+    *out_fd = fd;
+    return STATUS_OK;
+}
+
+static enum status open_address(struct supervisor *s, struct slice address, msec until)
+{
+    for (size_t i = 0; i < PORTS; i++) {
+        const struct standard_port *standard = &standard_ports[i];
+        if (standard->is_tls && s->boot.pairs.count == 0)
+            continue;
+        struct port *port = &s->ports[s->port_count];
+        enum status status = open_port(s, address, (uint16_t)(standard->number + s->settings->port_offset), until, &port->fd);
+        if (status == STATUS_NOT_FOUND) {
+            LOG(LOG_WARNING, "supervisor.no-ipv6", LOG_TEXT("address", address));
+            return STATUS_OK;
+        }
+        TRY(status);
+        port->service = standard->service;
+        port->role = standard->role;
+        s->port_count++;
+    }
+    return STATUS_OK;
+}
+
+enum status ports_open(struct supervisor *s)
+{
+    msec until = clock_now() + PATIENCE;
+    s->ports = alloc(s->settings->listen_address.count * PORTS * sizeof *s->ports);
+    for (size_t i = 0; i < s->settings->listen_address.count; i++)
+        TRY(open_address(s, s->settings->listen_address.rows[i], until));
+    if (s->boot.pairs.count == 0)
+        LOG(LOG_WARNING, "supervisor.no-certificate", LOG_WORD("hint", "tls.certificate is empty: ports 465 and 995 stay closed"));
+    if (s->port_count > 0)
+        return STATUS_OK;
+    fprintf(stderr, "ekirei: listen.address names no address of this machine\n");
+    return STATUS_NOT_FOUND;
+}
+
+void ports_close(struct supervisor *s)
+{
+    for (size_t i = 0; i < s->port_count; i++)
+        close(s->ports[i].fd);
+    s->port_count = 0;
+    release(s->ports);
+    s->ports = NULL;
+}
