@@ -26,6 +26,7 @@ struct contract {
 
 int contract_setup(void **state);
 int contract_teardown(void **state);
+void contract_remove(const char *dir);
 enum status contract_open(struct contract *c, enum store_mode mode, bool create, msec patience, struct store **out_store);
 void contract_close(struct contract *c);
 void contract_reopen(struct contract *c);

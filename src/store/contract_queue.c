@@ -10,7 +10,7 @@
 static uint64_t enqueue(struct contract *c, size_t count, wall when, uint32_t local)
 {
     struct store_remote *remotes = alloc(count * sizeof *remotes);
-    char(*names)[32] = alloc(count * sizeof *names);
+    char(*names)[48] = alloc(count * sizeof *names);
     for (size_t i = 0; i < count; i++) {
         snprintf(names[i], sizeof names[i], "r%03zu@far.example", i);
         remotes[i] = (struct store_remote){ .address = slice_of(names[i]), .domain = S("far.example"),

@@ -15,10 +15,17 @@ static enum status spoil(struct sqlite *s, enum status status)
     return status;
 }
 
-static enum status status_of_io(struct sqlite *s)
+/* SQLite says FULL only for a write that meets ENOSPC.  A quota, a size limit, or a sync that finds no room are IOERR to it, and
+ * sqlite3_system_errno() knows nothing of a failed COMMIT; so errno is cleared before each step and read after it. */
+static enum status status_of_io(void)
 {
-    int error = s->db ? sqlite3_system_errno(s->db) : 0;
-    return error == ENOSPC || error == EDQUOT || error == EFBIG ? STATUS_FULL : STATUS_IO;
+    return errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? STATUS_FULL : STATUS_IO;
+}
+
+static int step(sqlite3_stmt *statement)
+{
+    errno = 0;
+    return sqlite3_step(statement);
 }
 
 enum status sqlite_status(struct sqlite *s, int code)
@@ -41,7 +48,7 @@ enum status sqlite_status(struct sqlite *s, int code)
         return spoil(s, STATUS_CORRUPT);
     default:
         must((code & 0xff) != SQLITE_NOMEM && code != SQLITE_IOERR_NOMEM && (code & 0xff) != SQLITE_MISUSE);
-        return spoil(s, status_of_io(s));
+        return spoil(s, status_of_io());
     }
 }
 
@@ -115,7 +122,7 @@ void sqlite_bind_octets(sqlite3_stmt *statement, int at, struct slice octets)
 
 enum status sqlite_step(struct sqlite *s, sqlite3_stmt *statement, bool *out_row)
 {
-    int code = sqlite3_step(statement);
+    int code = step(statement);
     if (code != SQLITE_ROW && code != SQLITE_DONE)
         return sqlite_status(s, code);
     *out_row = code == SQLITE_ROW;
@@ -126,14 +133,14 @@ enum status sqlite_run(struct sqlite *s, sqlite3_stmt *statement)
 {
     int code;
     do
-        code = sqlite3_step(statement);
+        code = step(statement);
     while (code == SQLITE_ROW);
     return sqlite_status(s, code);
 }
 
 enum status sqlite_insert_new(struct sqlite *s, sqlite3_stmt *statement)
 {
-    int code = sqlite3_step(statement);
+    int code = step(statement);
     switch (code) {
     case SQLITE_CONSTRAINT_UNIQUE:
     case SQLITE_CONSTRAINT_PRIMARYKEY:
