@@ -70,7 +70,7 @@ int cmd_alias_add(struct ctl *ctl)
     struct ask ask = { .kind = ASK_ALIAS_ADD, .fd = -1 };
     int code = typed_alias(ctl, ctl->arguments[0], &ask.alias.address);
     if (code == CTL_DONE)
-        code = ctl_typed_address(ctl, ctl->arguments[1], &ask.alias.target);
+        code = ctl_typed_target(ctl, ctl->arguments[1], &ask.alias.target);
     if (code == CTL_DONE)
         code = ctl_ask(ctl, &ask, ctl->arguments[0], &answer);
     if (code != CTL_DONE)
@@ -85,7 +85,7 @@ int cmd_alias_remove(struct ctl *ctl)
     struct ask ask = { .kind = ASK_ALIAS_REMOVE, .fd = -1 };
     int code = typed_alias(ctl, ctl->arguments[0], &ask.alias.address);
     if (code == CTL_DONE && ctl->arguments[1])
-        code = ctl_typed_address(ctl, ctl->arguments[1], &ask.alias.target);
+        code = ctl_typed_target(ctl, ctl->arguments[1], &ask.alias.target);
     if (code == CTL_DONE)
         code = ctl_ask(ctl, &ask, ctl->arguments[0], &answer);
     if (code != CTL_DONE)

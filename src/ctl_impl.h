@@ -105,6 +105,8 @@ int ctl_settings(const struct ctl *ctl, struct settings **out_settings);
 
 /* An account's address in canonical form; CTL_USAGE if it is none. */
 int ctl_typed_address(struct ctl *ctl, const char *typed, struct slice *out_address);
+/* An address anywhere: its local part stays as it was typed. */
+int ctl_typed_target(struct ctl *ctl, const char *typed, struct slice *out_address);
 int ctl_typed_domain(struct ctl *ctl, const char *typed, struct slice *out_domain);
 /* A password from stdin (one line end at its end is not part of it) or, on a terminal, typed twice. */
 int ctl_typed_password(struct ctl *ctl, struct slice address, struct secret *out_password);

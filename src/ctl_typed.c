@@ -22,6 +22,21 @@ int ctl_typed_address(struct ctl *ctl, const char *typed, struct slice *out_addr
     return status == STATUS_OK ? CTL_DONE : ctl_usage("'%s' is no address: write name@domain", typed);
 }
 
+int ctl_typed_target(struct ctl *ctl, const char *typed, struct slice *out_address)
+{
+    struct address address;
+    struct buf text = BUF(LIMIT_PATH);
+    enum status status = address_parse(slice_of(typed), true, &ctl->arena, &address);
+    if (status == STATUS_OK && (address.is_null || address.domain.len == 0))
+        status = STATUS_MALFORMED;
+    if (status == STATUS_OK)
+        status = address_print(&text, &address);
+    if (status == STATUS_OK)
+        status = arena_copy(&ctl->arena, buf_slice(&text), out_address);
+    buf_done(&text);
+    return status == STATUS_OK ? CTL_DONE : ctl_usage("'%s' is no address: write name@domain", typed);
+}
+
 int ctl_typed_domain(struct ctl *ctl, const char *typed, struct slice *out_domain)
 {
     if (domain_parse(slice_of(typed), true, &ctl->arena, out_domain) == STATUS_OK)
