@@ -5,10 +5,14 @@
 
 #include "base/must.h"
 
-/* Until the file is there: the inline limit, and what one or two reads brought beyond it before the engine could ask. */
+/* Until the file is there: the inline limit, and what one or two reads brought beyond it before the engine could ask.
+ */
 #define HELD_ROOM (4u * LIMIT_INLINE_BODY)
 
-void arriving_init(struct arriving *body) { *body = (struct arriving){ .held = BUF(HELD_ROOM), .fd = -1 }; }
+void arriving_init(struct arriving *body)
+{
+    *body = (struct arriving){ .held = BUF(HELD_ROOM), .fd = -1 };
+}
 
 static void write_piece(struct arriving *body, struct slice piece)
 {
@@ -17,7 +21,8 @@ static void write_piece(struct arriving *body, struct slice piece)
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0) {
-            body->status = written < 0 && errno != ENOSPC && errno != EDQUOT && errno != EFBIG ? STATUS_IO : STATUS_FULL;
+            body->status =
+                written < 0 && errno != ENOSPC && errno != EDQUOT && errno != EFBIG ? STATUS_IO : STATUS_FULL;
             return;
         }
         body->staged += (uint64_t)written;

@@ -1,15 +1,17 @@
-/* arriving.h - the body that is arriving in a connection: in memory, and beyond LIMIT_INLINE_BODY in a file that the keeper lent.
+/* arriving.h - the body that is arriving in a connection: in memory, and beyond LIMIT_INLINE_BODY in a file that the
+ * keeper lent.
  *
- * A write that fails is remembered and said when the message is to be delivered: until then the peer goes on sending anyway. */
+ * A write that fails is remembered and said when the message is to be delivered: until then the peer goes on sending
+ * anyway. */
 #pragma once
 
 #include "ask/ask.h"
 
 struct arriving {
-    struct buf held;       /* what arrived while there is no file */
-    int fd;                /* -1: none */
-    uint64_t staged;       /* octets in the file */
-    enum status status;    /* of the first write that failed: FULL or IO; TOO_BIG where nobody lent a file in time */
+    struct buf held;    /* what arrived while there is no file */
+    int fd;             /* -1: none */
+    uint64_t staged;    /* octets in the file */
+    enum status status; /* of the first write that failed: FULL or IO; TOO_BIG where nobody lent a file in time */
 };
 
 void arriving_init(struct arriving *body);

@@ -4,19 +4,17 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/must.h"
+#include "net/wire.h"
 
-#define HEADER        5u            /* octets: length and mark */
-#define READ_ROOM     65536u        /* octets asked for at a time where no longer frame is under way */
-#define READS_A_TURN  4             /* then the rest of the process has its turn; the socket stays readable */
-#define SOCKET_BUFFER (4 << 20)     /* octets in the kernel: a few dozen frames of bodies (DESIGN 5) */
+#define READ_ROOM     65536u              /* octets asked for at a time where no longer frame is under way */
+#define READS_A_TURN  4                   /* then the rest of the process has its turn; the socket stays readable */
+#define SOCKET_BUFFER (4 << 20)           /* octets in the kernel: a few dozen frames of bodies (DESIGN 5) */
 #define ROWS_ROOM     (LIMIT_ROWS * 256u) /* octets of decoded rows: no row of ask.h is larger than 256 */
-#define KEPT_ROOM     (256u << 10)  /* octets that an idle channel's buffer may keep */
-#define CALL_LIMIT    SECONDS(60)   /* of channel_call(): longer than any answer takes */
+#define KEPT_ROOM     (256u << 10)        /* octets that an idle channel's buffer may keep */
 
 /* A descriptor that waits to be sent: it goes with the octet at `at`. */
 struct rider {
@@ -33,128 +31,11 @@ struct channel {
     struct buf in, out;
     struct list riders;
     struct arena rows;
-    uint64_t out_start;          /* number of the first octet in `out`, counted over the channel's life */
-    size_t out_at;               /* octets of `out` that are sent */
-    int fd, held;                /* held: a descriptor whose frame is not complete yet, or -1 */
+    uint64_t out_start; /* number of the first octet in `out`, counted over the channel's life */
+    size_t out_at;      /* octets of `out` that are sent */
+    int fd, held;       /* held: a descriptor whose frame is not complete yet, or -1 */
     bool lost, closed, want_write;
 };
-
-/* ---- one system call each, for the channel and for its blocking twin ------------------------------------------------ */
-
-/* As sendmsg(2), with a descriptor along unless it is -1. */
-static ssize_t send_some(int fd, struct slice octets, int rider)
-{
-    union {
-        struct cmsghdr align;
-        char octets[CMSG_SPACE(sizeof(int))];
-    } control = { 0 };
-    struct iovec part = { (void *)(uintptr_t)octets.ptr, octets.len };
-    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
-    if (rider >= 0) {
-        message.msg_control = control.octets;
-        message.msg_controllen = sizeof control.octets;
-        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-        *header = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof rider) };
-        memcpy(CMSG_DATA(header), &rider, sizeof rider);
-    }
-    ssize_t sent;
-    do
-        sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    while (sent < 0 && errno == EINTR);
-    return sent;
-}
-
-/* Keeps the first descriptor in *held where that is free, and closes the others: a frame has one at most. */
-static void keep_descriptors(struct msghdr *message, int *held)
-{
-    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {
-        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
-            continue;
-        size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < count; i++) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
-            if (*held < 0)
-                *held = fd;
-            else
-                close(fd);
-        }
-    }
-}
-
-/* As recvmsg(2).  The kernel ends a read behind the octets that a descriptor came with, so one call brings one at most. */
-static ssize_t receive_some(int fd, char *room, size_t size, int *held)
-{
-    union {
-        struct cmsghdr align;
-        char octets[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct iovec part = { room, size };
-    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.octets, .msg_controllen = sizeof control.octets };
-    ssize_t got;
-    do
-        got = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    while (got < 0 && errno == EINTR);
-    if (got >= 0)
-        keep_descriptors(&message, held);
-    return got;
-}
-
-/* ---- frames --------------------------------------------------------------------------------------------------------- */
-
-static int *frame_fd(struct frame *frame) { return frame->is_answer ? &frame->answer.fd : &frame->ask.fd; }
-
-/* Appends header and payload; leaves `out` as it was on failure. */
-static enum status put_frame(struct buf *out, const struct frame *frame, bool has_rider)
-{
-    size_t before = out->len;
-    char header[HEADER] = { 0 };
-    enum status status = buf_put(out, (struct slice){ header, HEADER });
-    if (status == STATUS_OK)
-        status = frame_put(out, frame);
-    size_t payload = out->len - before - HEADER;
-    if (status == STATUS_OK && payload > LIMIT_FRAME)
-        status = STATUS_TOO_BIG;
-    if (status != STATUS_OK) {
-        out->len = before;
-        return status;
-    }
-    size_t length = payload + 1;
-    unsigned char *at = (unsigned char *)out->ptr + before;
-    for (unsigned i = 0; i < 4; i++)
-        at[i] = (unsigned char)(length >> (8 * i));
-    at[4] = has_rider;
-    return STATUS_OK;
-}
-
-/* Octets of the whole frame that `in` begins with: 0 while the header is not complete; MALFORMED where no such frame may be. */
-static enum status measure(struct slice in, size_t *out_size)
-{
-    *out_size = 0;
-    if (in.len < HEADER)
-        return STATUS_OK;
-    const unsigned char *at = (const unsigned char *)in.ptr;
-    size_t length = (size_t)at[0] | (size_t)at[1] << 8 | (size_t)at[2] << 16 | (size_t)at[3] << 24;
-    if (length < 1 || length > LIMIT_FRAME + 1 || at[4] > 1)
-        return STATUS_MALFORMED;
-    *out_size = HEADER - 1 + length;
-    return STATUS_OK;
-}
-
-/* Decodes a whole frame, and gives it the descriptor that was held for it. */
-static enum status open_frame(struct slice whole, struct arena *rows, int *held, struct frame *out_frame)
-{
-    bool has_rider = whole.ptr[4] == 1;
-    if (has_rider && *held < 0)
-        return STATUS_MALFORMED;
-    TRY(frame_get(slice_from(whole, HEADER), rows, out_frame));
-    *frame_fd(out_frame) = has_rider ? *held : -1;
-    if (has_rider)
-        *held = -1;
-    return STATUS_OK;
-}
-
-/* ---- the channel ---------------------------------------------------------------------------------------------------- */
 
 static void on_poll(uv_poll_t *handle, int status, int events);
 
@@ -184,11 +65,11 @@ static void hand_out(struct channel *channel)
         struct slice rest = slice_from(buf_slice(&channel->in), at);
         struct frame frame = { 0 };
         size_t size;
-        enum status status = measure(rest, &size);
+        enum status status = wire_measure(rest, &size);
         if (status == STATUS_OK && (size == 0 || size > rest.len))
             break;
         if (status == STATUS_OK)
-            status = open_frame(slice_upto(rest, size), &channel->rows, &channel->held, &frame);
+            status = wire_open(slice_upto(rest, size), &channel->rows, &channel->held, &frame);
         if (status != STATUS_OK) {
             lose(channel, "malformed frame"); /* C041: that channel and nothing else */
             return;
@@ -210,7 +91,7 @@ static void hand_out(struct channel *channel)
 static size_t read_room(const struct channel *channel)
 {
     size_t size = 0;
-    enum status status = measure(buf_slice(&channel->in), &size);
+    enum status status = wire_measure(buf_slice(&channel->in), &size);
     must(status == STATUS_OK); /* hand_out() would have lost the channel */
     size_t missing = size > channel->in.len ? size - channel->in.len : 0;
     return missing > READ_ROOM ? missing : READ_ROOM;
@@ -223,7 +104,7 @@ static void read_frames(struct channel *channel)
         char *at;
         enum status status = buf_reserve(&channel->in, room, &at);
         must(status == STATUS_OK);
-        ssize_t got = receive_some(channel->fd, at, room, &channel->held);
+        ssize_t got = wire_receive(channel->fd, at, room, &channel->held);
         if (got < 0 && errno == EAGAIN)
             return;
         if (got <= 0) {
@@ -238,7 +119,8 @@ static void read_frames(struct channel *channel)
     }
 }
 
-/* Sends up to the next descriptor's octet, with the one whose octet is next.  OK: some was sent; BUSY: not now; AWAY: the other end is gone. */
+/* Sends up to the next descriptor's octet, with the one whose octet is next.  OK: some was sent; BUSY: not now; AWAY:
+ * the other end is gone. */
 static enum status send_piece(struct channel *channel)
 {
     struct slice piece = slice_from(buf_slice(&channel->out), channel->out_at);
@@ -252,7 +134,7 @@ static enum status send_piece(struct channel *channel)
         }
         rider = other;
     }
-    ssize_t sent = send_some(channel->fd, piece, rider ? rider->fd : -1);
+    ssize_t sent = wire_send(channel->fd, piece, rider ? rider->fd : -1);
     if (sent < 0) /* ETOOMANYREFS: too many descriptors are under way, which is over when the other end has read */
         return errno == EAGAIN || errno == ETOOMANYREFS ? STATUS_BUSY : STATUS_AWAY;
     if (rider) {
@@ -288,7 +170,10 @@ static void write_frames(struct channel *channel)
         watch(channel, status == STATUS_BUSY);
 }
 
-static void on_flush(struct loop_flush *flush) { write_frames(list_element(flush, struct channel, flush)); }
+static void on_flush(struct loop_flush *flush)
+{
+    write_frames(list_element(flush, struct channel, flush));
+}
 
 static void on_poll(uv_poll_t *handle, int status, int events)
 {
@@ -319,8 +204,8 @@ struct channel *channel_open(struct loop *loop, int fd, const struct channel_eve
     channel->events = *events;
     channel->flush.run = on_flush;
     channel->rows = ARENA(ROWS_ROOM);
-    channel->in = BUF(HEADER + LIMIT_FRAME + READ_ROOM);
-    channel->out = BUF(2 * (LIMIT_CHANNEL_OUT + HEADER + LIMIT_FRAME));
+    channel->in = BUF(WIRE_HEADER + LIMIT_FRAME + READ_ROOM);
+    channel->out = BUF(2 * (LIMIT_CHANNEL_OUT + WIRE_HEADER + LIMIT_FRAME));
     list_init(&channel->riders);
     enlarge(fd, SO_SNDBUFFORCE, SO_SNDBUF);
     enlarge(fd, SO_RCVBUFFORCE, SO_RCVBUF);
@@ -331,7 +216,10 @@ struct channel *channel_open(struct loop *loop, int fd, const struct channel_eve
 }
 
 /* Nobody could say BUSY to those: they give back what the keeper holds, and are small. */
-static bool is_silent(const struct frame *frame) { return !frame->is_answer && ask_defs[frame->ask.kind].silent; }
+static bool is_silent(const struct frame *frame)
+{
+    return !frame->is_answer && ask_defs[frame->ask.kind].silent;
+}
 
 enum status channel_put(struct channel *channel, const struct frame *frame)
 {
@@ -350,7 +238,7 @@ enum status channel_put(struct channel *channel, const struct frame *frame)
     }
     uint64_t at = channel->out_start + channel->out.len;
     if (status == STATUS_OK)
-        status = put_frame(&channel->out, frame, fd >= 0);
+        status = wire_put(&channel->out, frame, fd >= 0);
     if (status != STATUS_OK) {
         if (fd >= 0)
             close(fd);
@@ -393,88 +281,14 @@ void channel_close(struct channel *channel)
     close(channel->fd);
 }
 
-static bool wait_for(int fd, short events, msec until)
-{
-    msec now = clock_now();
-    struct pollfd entry = { .fd = fd, .events = events };
-    return now < until && (poll(&entry, 1, (int)(until - now)) >= 0 || errno == EINTR);
-}
-
 void channel_drain(struct channel *channel, msec limit)
 {
     msec until = clock_now() + limit;
     if (channel->lost || channel->closed)
         return;
     enum status status;
-    while ((status = send_all(channel)) == STATUS_BUSY && wait_for(channel->fd, POLLOUT, until))
+    while ((status = send_all(channel)) == STATUS_BUSY && wire_wait(channel->fd, POLLOUT, until))
         continue;
     if (status == STATUS_AWAY)
         lose(channel, strerror(errno));
-}
-
-/* ---- the blocking twin ---------------------------------------------------------------------------------------------- */
-
-static enum status call_out(int fd, struct slice octets, int rider, msec until)
-{
-    while (octets.len > 0) {
-        ssize_t sent = send_some(fd, octets, rider);
-        if (sent < 0 && errno != EAGAIN)
-            return STATUS_AWAY;
-        if (sent < 0) {
-            if (!wait_for(fd, POLLOUT, until))
-                return STATUS_AWAY;
-            continue;
-        }
-        rider = -1;
-        octets = slice_from(octets, (size_t)sent);
-    }
-    return STATUS_OK;
-}
-
-static enum status call_in(int fd, struct buf *in, int *held, msec until)
-{
-    size_t size = 0;
-    while (size == 0 || in->len < size) {
-        size_t missing = (size ? size : HEADER) - in->len;
-        char *room;
-        TRY(buf_reserve(in, missing, &room));
-        ssize_t got = receive_some(fd, room, missing, held);
-        if (got == 0 || (got < 0 && errno != EAGAIN))
-            return STATUS_AWAY;
-        if (got < 0) {
-            if (!wait_for(fd, POLLIN, until))
-                return STATUS_AWAY;
-            continue;
-        }
-        buf_grown(in, (size_t)got);
-        TRY(measure(buf_slice(in), &size));
-    }
-    return STATUS_OK;
-}
-
-enum status channel_call(int fd, const struct ask *ask, struct arena *arena, struct buf *scratch, struct answer *out_answer)
-{
-    must(scratch->max >= CHANNEL_SCRATCH && !ask_defs[ask->kind].silent);
-    struct frame question = { .number = 1, .ask = *ask }, reply = { 0 };
-    msec until = clock_now() + CALL_LIMIT;
-    int held = -1;
-    buf_clear(scratch);
-    enum status status = put_frame(scratch, &question, ask->fd >= 0);
-    if (status == STATUS_OK)
-        status = call_out(fd, buf_slice(scratch), ask->fd, until);
-    if (ask->fd >= 0)
-        close(ask->fd);
-    buf_wipe(scratch); /* it may have held a password */
-    if (status == STATUS_OK)
-        status = call_in(fd, scratch, &held, until);
-    if (status == STATUS_OK)
-        status = open_frame(buf_slice(scratch), arena, &held, &reply);
-    bool fits = status == STATUS_OK && reply.is_answer && reply.number == 1 && reply.answer.kind == ask->kind;
-    if (fits)
-        *out_answer = reply.answer;
-    else if (status == STATUS_OK && *frame_fd(&reply) >= 0)
-        close(*frame_fd(&reply));
-    if (held >= 0)
-        close(held);
-    return status == STATUS_OK && !fits ? STATUS_MALFORMED : status;
 }

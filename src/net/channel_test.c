@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <fcntl.h>
@@ -20,7 +21,7 @@ struct end {
     struct channel *channel;
     struct loop *loop;
     uint32_t frames, stop_at, close_at, riders; /* riders: descriptors whose file names the frame they came with */
-    int lost, fd;                /* fd: the last descriptor that came */
+    int lost, fd;                               /* fd: the last descriptor that came */
     bool serve, wrong_order;
     const char *why;
     uint64_t octets;
@@ -46,7 +47,9 @@ static void on_frame(void *context, struct frame *frame)
     if (!frame->is_answer && frame->ask.kind == ASK_DELIVER)
         end->octets += frame->ask.deliver.body.len;
     if (end->serve) {
-        struct frame reply = { .session = frame->session, .number = frame->number, .is_answer = true,
+        struct frame reply = { .session = frame->session,
+            .number = frame->number,
+            .is_answer = true,
             .answer = { .kind = frame->ask.kind, .fd = -1, .rcpt = { .verdict = MAIL_OK, .local = 1 } } };
         assert_int_equal(channel_put(end->channel, &reply), STATUS_OK);
     }
@@ -118,7 +121,9 @@ static int end(void **state)
 
 static struct frame rcpt_frame(uint32_t number)
 {
-    return (struct frame){ .session = 7, .number = number, .ask = { .kind = ASK_RCPT, .fd = -1, .rcpt = { S("a@b.example") } } };
+    return (struct frame){
+        .session = 7, .number = number, .ask = { .kind = ASK_RCPT, .fd = -1, .rcpt = { S("a@b.example") } }
+    };
 }
 
 static void asks_and_answers_keep_their_order(void **state)
@@ -140,8 +145,10 @@ static char body[LIMIT_INLINE_BODY];
 
 static struct frame body_frame(uint32_t number)
 {
-    return (struct frame){ .session = 1, .number = number,
-        .ask = { .kind = ASK_DELIVER, .fd = -1, .deliver = { .sender = S("a@b.example"), .body = { body, sizeof body } } } };
+    return (struct frame){ .session = 1,
+        .number = number,
+        .ask = {
+            .kind = ASK_DELIVER, .fd = -1, .deliver = { .sender = S("a@b.example"), .body = { body, sizeof body } } } };
 }
 
 static void a_channel_that_nobody_reads_says_busy_and_recovers(void **state)
@@ -223,7 +230,8 @@ static void a_callback_may_close_the_channel_between_frames(void **state)
 static void c041_garbage_loses_that_channel_and_nothing_else(void **state)
 {
     int raw = *(int *)*state;
-    static const char *const garbage[] = { "GET / HTTP/1.1\r\n\r\n", "\x05\0\0\0\0xxxx", "\0\0\0\0\0", "\xff\xff\xff\xff\0", "\x02\0\0\0\2\1" };
+    static const char *const garbage[] = { "GET / HTTP/1.1\r\n\r\n", "\x05\0\0\0\0xxxx", "\0\0\0\0\0",
+        "\xff\xff\xff\xff\0", "\x02\0\0\0\2\1" };
     static const size_t sizes[] = { 18, 9, 5, 5, 6 };
     for (size_t i = 0; i < 5; i++) {
         int pair[2];
@@ -263,9 +271,14 @@ static void send_with(int fd, struct slice octets, const int *riders, size_t cou
         char octets[CMSG_SPACE(4 * sizeof(int))];
     } control = { 0 };
     struct iovec part = { (void *)(uintptr_t)octets.ptr, octets.len };
-    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.octets, .msg_controllen = CMSG_SPACE(count * sizeof(int)) };
+    struct msghdr message = { .msg_iov = &part,
+        .msg_iovlen = 1,
+        .msg_control = control.octets,
+        .msg_controllen = CMSG_SPACE(count * sizeof(int)) };
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    *header = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(count * sizeof(int)) };
+    *header = (struct cmsghdr){
+        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(count * sizeof(int))
+    };
     memcpy(CMSG_DATA(header), riders, count * sizeof(int));
     assert_int_equal(sendmsg(fd, &message, 0), octets.len);
 }
@@ -327,7 +340,7 @@ static void frames_cut_at_every_octet_come_whole(void **state)
     assert_int_equal(right.frames, 1);
 }
 
-/* ---- channel_call ---- */
+/* ---- channel_call ------------------------------------------------------------------------------------------------ */
 
 static void *answer_one(void *argument)
 {

@@ -6,8 +6,11 @@
 
 static const char *service_name(enum service service)
 {
-    static const char *const names[] = { [SERVICE_MX] = "mx", [SERVICE_SUBMISSION] = "submission",
-        [SERVICE_SUBMISSIONS] = "submissions", [SERVICE_POP3] = "pop3", [SERVICE_POP3S] = "pop3s" };
+    static const char *const names[] = { [SERVICE_MX] = "mx",
+        [SERVICE_SUBMISSION] = "submission",
+        [SERVICE_SUBMISSIONS] = "submissions",
+        [SERVICE_POP3] = "pop3",
+        [SERVICE_POP3S] = "pop3s" };
     return (size_t)service < sizeof names / sizeof *names && names[service] ? names[service] : "none";
 }
 
@@ -38,14 +41,18 @@ void conn_log_note(const struct conn_mark *mark, const struct note *note)
 void conn_log_tls(const struct conn_mark *mark, const struct tls_view *view)
 {
     struct log_field fields[OWN_FIELDS + 6] = { [OWN_FIELDS] = LOG_TEXT("version", view->version),
-        LOG_TEXT("cipher", view->cipher), LOG_TEXT("sni", view->sni), LOG_TEXT("alpn", view->alpn),
+        LOG_TEXT("cipher", view->cipher),
+        LOG_TEXT("sni", view->sni),
+        LOG_TEXT("alpn", view->alpn),
         LOG_WORD("resumed", view->resumed ? "yes" : "no") };
     write_line(mark, LOG_INFO, "conn.tls", fields);
 }
 
-void conn_log_end(const struct conn_mark *mark, uint64_t octets_in, uint64_t octets_out, const char *why, bool handshake)
+void conn_log_end(
+    const struct conn_mark *mark, uint64_t octets_in, uint64_t octets_out, const char *why, bool handshake)
 {
-    struct log_field fields[OWN_FIELDS + 4] = { [OWN_FIELDS] = LOG_NUMBER("in", octets_in),
-        LOG_NUMBER("out", octets_out), LOG_WORD("why", why) };
+    struct log_field fields[OWN_FIELDS + 4] = {
+        [OWN_FIELDS] = LOG_NUMBER("in", octets_in), LOG_NUMBER("out", octets_out), LOG_WORD("why", why)
+    };
     write_line(mark, handshake ? LOG_INFO : LOG_DEBUG, handshake ? "conn.tls.failed" : "conn.close", fields);
 }

@@ -14,4 +14,5 @@ void conn_log_open(const struct conn_mark *mark);
 void conn_log_note(const struct conn_mark *mark, const struct note *note);
 void conn_log_tls(const struct conn_mark *mark, const struct tls_view *view);
 /* `handshake`: it ended before TLS was up, which is worth an administrator's look. */
-void conn_log_end(const struct conn_mark *mark, uint64_t octets_in, uint64_t octets_out, const char *why, bool handshake);
+void conn_log_end(
+    const struct conn_mark *mark, uint64_t octets_in, uint64_t octets_out, const char *why, bool handshake);

@@ -2,22 +2,29 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
-#include "net/conn.c" /* the tests turn a connection's deadlines back instead of waiting for them */
+#include "base/alloc.h"
+#include "base/must.h"
+#include "net/conn_impl.h" /* the tests turn a connection's deadlines back instead of waiting for them */
 #include "net/test_pair.h"
 #include "proto/line.h"
 #include "proto/session_impl.h"
 
-/* ---- a protocol of this file: a line is a command ------------------------------------------------------------------- */
+/* ---- a protocol of this file: a line is a command ---------------------------------------------------------------- */
 
 struct toy {
     struct line line;
@@ -110,7 +117,8 @@ static void toy_answer(struct session *s, const struct answer *answer)
 static void toy_secured(struct session *s)
 {
     line_drop(&((struct toy *)s->state)->line);
-    session_print(s, "tls %.*s %.*s\r\n", (int)s->tls.version.len, s->tls.version.ptr, (int)s->tls.sni.len, s->tls.sni.ptr);
+    session_print(
+        s, "tls %.*s %.*s\r\n", (int)s->tls.version.len, s->tls.version.ptr, (int)s->tls.sni.len, s->tls.sni.ptr);
 }
 
 static void toy_expired(struct session *s)
@@ -119,7 +127,10 @@ static void toy_expired(struct session *s)
     session_want_close(s);
 }
 
-static void toy_hangup(struct session *s) { session_ask(s, ASK_RESET); }
+static void toy_hangup(struct session *s)
+{
+    session_ask(s, ASK_RESET);
+}
 
 static void toy_stop(struct session *s)
 {
@@ -129,12 +140,15 @@ static void toy_stop(struct session *s)
     session_want_close(s);
 }
 
-static void toy_close(struct session *s) { line_done(&((struct toy *)s->state)->line); }
+static void toy_close(struct session *s)
+{
+    line_done(&((struct toy *)s->state)->line);
+}
 
-static const struct protocol toy_protocol = { "toy", sizeof(struct toy), toy_open, toy_feed, toy_answer, toy_secured, toy_expired,
-    toy_hangup, toy_stop, toy_close };
+static const struct protocol toy_protocol = { "toy", sizeof(struct toy), toy_open, toy_feed, toy_answer, toy_secured,
+    toy_expired, toy_hangup, toy_stop, toy_close };
 
-/* ---- the host, and a client ----------------------------------------------------------------------------------------- */
+/* ---- the host, and a client -------------------------------------------------------------------------------------- */
 
 static struct {
     struct loop loop;
@@ -142,12 +156,12 @@ static struct {
     struct tls_context *context;
     struct test_pair pair;
     struct conn *conn;
-    enum status refuse;          /* what the host says to asks */
-    enum ask_kind asked;         /* the last one that wants an answer */
+    enum status refuse;  /* what the host says to asks */
+    enum ask_kind asked; /* the last one that wants an answer */
     int asks, resets, ends, gone;
-    struct buf body;             /* of the last DELIVER that came inline */
+    struct buf body; /* of the last DELIVER that came inline */
     uint64_t staged;
-    int file, client;            /* file: came with DELIVER, or -1 */
+    int file, client; /* file: came with DELIVER, or -1 */
     SSL_CTX *ctx;
     SSL *ssl;
     struct buf got;
@@ -198,7 +212,9 @@ static void open_conn(bool with_tls, bool implicit)
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
     close(listener);
     struct conn_host host = { .loop = &t.loop, .ask = host_ask, .gone = host_gone, .context = &t };
-    struct conn_plan plan = { .protocol = &toy_protocol, .tls = with_tls ? t.context : NULL, .implicit_tls = implicit,
+    struct conn_plan plan = { .protocol = &toy_protocol,
+        .tls = with_tls ? t.context : NULL,
+        .implicit_tls = implicit,
         .env = { .settings = t.settings, .service = SERVICE_SUBMISSION, .id = 7, .started = 1000 } };
     t.conn = conn_open(&host, &plan, fd);
     assert_int_equal(conn_id(t.conn), 7);
@@ -218,7 +234,11 @@ static int begin(void **state)
     t.pair = test_pair_make("toy", "DNS:mail.example", false);
     struct tls_pair view = test_pair_view(&t.pair);
     struct buf why = BUF(256);
-    struct tls_plan plan = { .pairs = &view, .pair_count = 1, .min_version = TLS1_2_VERSION, .ticket_key = { key, 80 }, .ticket_scope = S("toy") };
+    struct tls_plan plan = { .pairs = &view,
+        .pair_count = 1,
+        .min_version = TLS1_2_VERSION,
+        .ticket_key = { key, 80 },
+        .ticket_scope = S("toy") };
     assert_int_equal(tls_context_open(&plan, &t.context, &why), STATUS_OK);
     return 0;
 }
@@ -330,7 +350,7 @@ static void shake_hands(void)
     assert_int_equal(result, 1);
 }
 
-/* ---- the tests ------------------------------------------------------------------------------------------------------ */
+/* ---- the tests --------------------------------------------------------------------------------------------------- */
 
 static void commands_are_answered_in_one_write_a_pass(void **state)
 {
@@ -455,7 +475,7 @@ static void c072_a_handshake_has_thirty_seconds(void **state)
     assert_in_range(t.conn->deadline - clock_now(), SECONDS(29), SECONDS(30));
     assert_in_range(t.conn->timer_at, 1, t.conn->deadline);
     t.conn->deadline = 1;
-    on_timer(&t.conn->timer);
+    conn_timer_fired(t.conn);
     turn();
     assert_null(t.conn);
 }
@@ -549,7 +569,7 @@ static void send_large(const char *text, int fd)
         if (t.asked == ASK_STAGE) {
             t.asked = ASK_NONE;
             turn(); /* while it waits, the peer may not fill our memory */
-            assert_true(t.conn->in.len <= PLAIN_ROOM && t.conn->body.held.len <= 2 * LIMIT_INLINE_BODY);
+            assert_true(t.conn->in.len <= CONN_PLAIN_ROOM && t.conn->body.held.len <= 2 * LIMIT_INLINE_BODY);
             answer(ASK_STAGE, STATUS_OK, fd);
         }
     }
@@ -597,7 +617,7 @@ static void a_full_disk_is_said_at_the_end_of_the_message(void **state)
     send_large(text, open("/dev/full", O_WRONLY | O_CLOEXEC));
     expect("answer deliver full\r\n");
     assert_int_equal(t.asks, 1); /* STAGE; the keeper is not asked to take what is not whole */
-    say("body 2\r\nok");        /* and the next message is not concerned */
+    say("body 2\r\nok");         /* and the next message is not concerned */
     wait_for_ask(ASK_DELIVER);
     assert_true(slice_equal(buf_slice(&t.body), S("ok")));
     answer(ASK_DELIVER, STATUS_OK, -1);
@@ -639,9 +659,9 @@ static void a_peer_that_never_reads_is_closed(void **state)
     say("list 900000\r\n");
     for (int i = 0; i < 200; i++)
         turn();
-    assert_true(t.conn->timer_at <= t.conn->blocked_since + WRITE_LIMIT);
+    assert_true(t.conn->timer_at <= t.conn->blocked_since + CONN_WRITE_LIMIT);
     t.conn->blocked_since = 1;
-    on_timer(&t.conn->timer);
+    conn_timer_fired(t.conn);
     turn();
     assert_null(t.conn);
     assert_int_equal(t.resets, 1);
@@ -652,11 +672,11 @@ static void a_sessions_deadline_is_told(void **state)
     (void)state;
     open_conn(false, false);
     expect("hello \r\n");
-    on_timer(&t.conn->timer); /* too early: nothing happens */
+    conn_timer_fired(t.conn); /* too early: nothing happens */
     turn();
     assert_non_null(t.conn);
     t.conn->session->deadline = 1;
-    on_timer(&t.conn->timer);
+    conn_timer_fired(t.conn);
     expect("too slow\r\n");
     expect_nothing_but_the_end();
 }

@@ -37,7 +37,10 @@ void loop_run(struct loop *loop)
     run_flushes(loop);
 }
 
-void loop_stop(struct loop *loop) { uv_stop(&loop->uv); }
+void loop_stop(struct loop *loop)
+{
+    uv_stop(&loop->uv);
+}
 
 static void close_left(uv_handle_t *handle, void *unused)
 {

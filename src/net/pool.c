@@ -11,10 +11,10 @@ struct pool {
     struct pool_plan plan;
     uv_async_t wake;
     pthread_t *threads;
-    pthread_mutex_t mutex;      /* guards what stands below */
+    pthread_mutex_t mutex; /* guards what stands below */
     pthread_cond_t changed;
-    struct list waiting;        /* jobs nobody has taken yet, oldest first */
-    struct list finished;       /* jobs whose done() is due */
+    struct list waiting;  /* jobs nobody has taken yet, oldest first */
+    struct list finished; /* jobs whose done() is due */
     uint32_t waiting_count, ready_threads;
     bool closing;
 };
@@ -106,7 +106,10 @@ static void call_done(struct pool *pool)
     }
 }
 
-static void on_wake(uv_async_t *handle) { call_done(handle->data); }
+static void on_wake(uv_async_t *handle)
+{
+    call_done(handle->data);
+}
 
 static void start_threads(struct pool *pool)
 {

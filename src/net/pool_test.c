@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <stdatomic.h>
@@ -90,8 +91,12 @@ static void every_job_is_worked_and_done_once(void **state)
     (void)state;
     static struct counted jobs[500];
     memset(jobs, 0, sizeof jobs);
-    struct pool *pool = pool_open(&loop, &(struct pool_plan){ .name = "test", .threads = 3, .queue_max = 500,
-        .thread_open = open_thread, .thread_close = close_thread, .context = &threads_open });
+    struct pool *pool = pool_open(&loop, &(struct pool_plan){ .name = "test",
+                                             .threads = 3,
+                                             .queue_max = 500,
+                                             .thread_open = open_thread,
+                                             .thread_close = close_thread,
+                                             .context = &threads_open });
     assert_int_equal(atomic_load(&threads_open), 3);
     wanted = 500;
     for (size_t i = 0; i < 500; i++) {
@@ -111,7 +116,8 @@ static void a_full_queue_says_busy(void **state)
 {
     (void)state;
     struct counted held = { .job = { .work = wait_at_gate, .done = count_done } }, waiting[2], extra;
-    struct pool *pool = pool_open(&loop, &(struct pool_plan){ .name = "test", .threads = 1, .queue_max = 2, .context = NULL });
+    struct pool *pool =
+        pool_open(&loop, &(struct pool_plan){ .name = "test", .threads = 1, .queue_max = 2, .context = NULL });
     assert_int_equal(pool_put(pool, &held.job), STATUS_OK);
     usleep(50000); /* the thread has it now, so that two more may wait */
     for (size_t i = 0; i < 2; i++) {
@@ -132,8 +138,8 @@ static void a_batch_is_all_that_waits_up_to_its_maximum(void **state)
     (void)state;
     static struct counted jobs[13];
     memset(jobs, 0, sizeof jobs);
-    struct pool *pool = pool_open(&loop, &(struct pool_plan){ .name = "writer", .threads = 1, .queue_max = 100,
-        .batch = write_batch, .batch_max = 8 });
+    struct pool *pool = pool_open(&loop,
+        &(struct pool_plan){ .name = "writer", .threads = 1, .queue_max = 100, .batch = write_batch, .batch_max = 8 });
     wanted = 13;
     for (size_t i = 0; i < 13; i++) {
         jobs[i].job = (struct pool_job){ .done = count_done };

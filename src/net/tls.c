@@ -14,30 +14,31 @@
 #include "base/must.h"
 #include "net/tls_key.h"
 
-#define TICKET_KEY     80u     /* octets: name, MAC key and cipher key, as SSL_CTX_set_tlsext_ticket_keys() takes them */
-#define RECORD         16384u  /* plain octets in one record (RFC 8446 5.1) */
-#define RECORD_ADDS    64u     /* octets that a record adds at most: header, nonce, padding, tag */
-/* Forward secrecy first; plain RSA stays for port 25, where the other choice would be no encryption at all.  No DHE: its cost falls on the server. */
+#define TICKET_KEY  80u    /* octets: name, MAC key and cipher key, as SSL_CTX_set_tlsext_ticket_keys() takes them */
+#define RECORD      16384u /* plain octets in one record (RFC 8446 5.1) */
+#define RECORD_ADDS 64u    /* octets that a record adds at most: header, nonce, padding, tag */
+/* Forward secrecy first; plain RSA stays for port 25, where the other choice would be no encryption at all.  No DHE:
+ * its cost falls on the server. */
 #define CIPHERS_BEFORE_TLS13 "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:RSA+AESGCM:RSA+AES:!aNULL:!PSK:!SRP:!DSS:!aDH"
 
 struct tls_context {
     uint32_t holders;
-    SSL_CTX **of_pair;         /* one a pair; the first is the default, and the client's only one */
+    SSL_CTX **of_pair; /* one a pair; the first is the default, and the client's only one */
     size_t pair_count;
-    struct map names;          /* of certificates, lower case -> SSL_CTX: fixed once open (C063) */
+    struct map names; /* of certificates, lower case -> SSL_CTX: fixed once open (C063) */
     struct buf alpn;
 };
 
 struct tls {
     struct tls_context *context;
     SSL *ssl;
-    struct slice in;           /* what is left of the octets being fed */
-    struct buf *wire;          /* where records go during a call */
+    struct slice in;  /* what is left of the octets being fed */
+    struct buf *wire; /* where records go during a call */
     const char *problem;
     bool ready, ended, broken;
 };
 
-/* ---- the BIO: octets come from tls->in and go to tls->wire ---------------------------------------------------------- */
+/* ---- the BIO: octets come from tls->in and go to tls->wire ------------------------------------------------------- */
 
 static int bio_read(BIO *bio, char *room, size_t size, size_t *out_read)
 {
@@ -87,7 +88,7 @@ static BIO *bio_open(struct tls *tls)
     return bio;
 }
 
-/* ---- contexts ------------------------------------------------------------------------------------------------------- */
+/* ---- contexts ---------------------------------------------------------------------------------------------------- */
 
 static const char *last_reason(void)
 {
@@ -146,13 +147,14 @@ static int on_server_name(SSL *ssl, int *alert, void *argument)
     return SSL_TLSEXT_ERR_OK;
 }
 
-static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *offered, unsigned int len, void *argument)
+static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *offered,
+    unsigned int len, void *argument)
 {
     const struct tls_context *context = argument;
     unsigned char *chosen;
     (void)ssl;
-    if (len == 0 || SSL_select_next_proto(&chosen, out_len, (const unsigned char *)context->alpn.ptr, (unsigned int)context->alpn.len,
-                        offered, len) != OPENSSL_NPN_NEGOTIATED)
+    if (len == 0 || SSL_select_next_proto(&chosen, out_len, (const unsigned char *)context->alpn.ptr,
+                        (unsigned int)context->alpn.len, offered, len) != OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL; /* RFC 7301 3.2: no_application_protocol; keeps browsers out (C062) */
     *out = chosen;
     return SSL_TLSEXT_ERR_OK;
@@ -167,7 +169,8 @@ static void learn_names(struct tls_context *context, X509 *certificate, SSL_CTX 
         char room[LIMIT_DOMAIN];
         if (name->type != GEN_DNS)
             continue;
-        struct slice text = { (const char *)ASN1_STRING_get0_data(name->d.dNSName), (size_t)ASN1_STRING_length(name->d.dNSName) };
+        struct slice text = { (const char *)ASN1_STRING_get0_data(name->d.dNSName),
+            (size_t)ASN1_STRING_length(name->d.dNSName) };
         struct slice folded = fold_name(text, room);
         if (folded.len > 0 && !map_find(&context->names, folded)) /* the first pair that has a name keeps it */
             map_put(&context->names, folded, ctx);
@@ -192,14 +195,16 @@ static enum status load_chain(SSL_CTX *ctx, struct slice pem, size_t pair, X509 
     bool ended = error == 0 || ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
     if (taken != 1 || !ended) {
         X509_free(first);
-        return complain(why, pair, first && taken != 1 ? last_reason() : "the file holds no whole chain of certificates in PEM form");
+        return complain(why, pair,
+            first && taken != 1 ? last_reason() : "the file holds no whole chain of certificates in PEM form");
     }
     ERR_clear_error();
     *out_first = first;
     return STATUS_OK;
 }
 
-static enum status load_pair(struct tls_context *context, SSL_CTX *ctx, const struct tls_pair *pair, size_t number, struct buf *why)
+static enum status load_pair(
+    struct tls_context *context, SSL_CTX *ctx, const struct tls_pair *pair, size_t number, struct buf *why)
 {
     X509 *certificate;
     EVP_PKEY *key;
@@ -209,7 +214,8 @@ static enum status load_pair(struct tls_context *context, SSL_CTX *ctx, const st
         X509_free(certificate);
         return complain(why, number, "its key is no private key in PEM form without passphrase");
     }
-    /* Certificate and key are replaced as two files: a half-written pair is told apart here, before anything uses it (C070). */
+    /* Certificate and key are replaced as two files: a half-written pair is told apart here, before anything uses it
+     * (C070). */
     if (X509_check_private_key(certificate, key) != 1)
         status = complain(why, number, "the key does not belong to the certificate");
     else if (SSL_CTX_use_PrivateKey(ctx, key) != 1)
@@ -230,11 +236,14 @@ static SSL_CTX *make_context(struct tls_context *context, const struct tls_plan 
     memcpy(keys, plan->ticket_key.ptr, sizeof keys);
     must(SSL_CTX_set_min_proto_version(ctx, (int)plan->min_version) == 1);
     must(SSL_CTX_set_cipher_list(ctx, CIPHERS_BEFORE_TLS13) == 1);
-    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+    SSL_CTX_set_options(ctx,
+        SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
     /* Nothing is kept, but TLS 1.2 still gets a session id: Outlook fails without one (D16). */
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL | SSL_SESS_CACHE_NO_AUTO_CLEAR);
-    must(SSL_CTX_set_session_id_context(ctx, (const unsigned char *)plan->ticket_scope.ptr, (unsigned int)plan->ticket_scope.len) == 1); /* C066 */
+    SSL_CTX_set_session_cache_mode(
+        ctx, SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL | SSL_SESS_CACHE_NO_AUTO_CLEAR);
+    must(SSL_CTX_set_session_id_context(
+             ctx, (const unsigned char *)plan->ticket_scope.ptr, (unsigned int)plan->ticket_scope.len) == 1); /* C066 */
     must(SSL_CTX_set_tlsext_ticket_keys(ctx, keys, sizeof keys) == 1);
     SSL_CTX_set_num_tickets(ctx, 1); /* mail programs come back one at a time */
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
@@ -303,7 +312,7 @@ void tls_context_release(struct tls_context *context)
     release(context);
 }
 
-/* ---- sessions ------------------------------------------------------------------------------------------------------- */
+/* ---- sessions ---------------------------------------------------------------------------------------------------- */
 
 struct tls *tls_open(struct tls_context *context)
 {
@@ -423,8 +432,14 @@ void tls_shutdown(struct tls *tls, struct buf *wire)
     tls->wire = NULL;
 }
 
-bool tls_is_ready(const struct tls *tls) { return tls->ready; }
-bool tls_is_ended(const struct tls *tls) { return tls->ended; }
+bool tls_is_ready(const struct tls *tls)
+{
+    return tls->ready;
+}
+bool tls_is_ended(const struct tls *tls)
+{
+    return tls->ended;
+}
 
 struct tls_view tls_view(const struct tls *tls)
 {
@@ -440,7 +455,10 @@ struct tls_view tls_view(const struct tls *tls)
     };
 }
 
-const char *tls_problem(const struct tls *tls) { return tls->problem; }
+const char *tls_problem(const struct tls *tls)
+{
+    return tls->problem;
+}
 
 void tls_close(struct tls *tls)
 {

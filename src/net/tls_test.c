@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <openssl/err.h>
@@ -35,8 +36,12 @@ static int end(void **state)
 
 static struct tls_plan plan(void)
 {
-    return (struct tls_plan){ .pairs = pairs, .pair_count = 2, .min_version = TLS1_2_VERSION,
-        .ticket_key = { ticket_key, sizeof ticket_key }, .ticket_scope = S("pop3"), .alpn = S("\x04pop3") };
+    return (struct tls_plan){ .pairs = pairs,
+        .pair_count = 2,
+        .min_version = TLS1_2_VERSION,
+        .ticket_key = { ticket_key, sizeof ticket_key },
+        .ticket_scope = S("pop3"),
+        .alpn = S("\x04pop3") };
 }
 
 static struct tls_context *open_context(const struct tls_plan *from)
@@ -56,7 +61,7 @@ struct talk {
     BIO *to_client, *from_client;
     struct buf plain, wire;
     enum status status;
-    SSL_SESSION *session;        /* the last ticket */
+    SSL_SESSION *session; /* the last ticket */
 };
 
 static int keep_session(SSL *ssl, SSL_SESSION *session)
@@ -69,8 +74,10 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
 
 static struct talk open_talk(struct tls_context *context, int max_version, const char *name)
 {
-    struct talk talk = { .server = tls_open(context), .ctx = SSL_CTX_new(TLS_client_method()),
-        .plain = BUF(1 << 20), .wire = BUF(1 << 20) };
+    struct talk talk = { .server = tls_open(context),
+        .ctx = SSL_CTX_new(TLS_client_method()),
+        .plain = BUF(1 << 20),
+        .wire = BUF(1 << 20) };
     SSL_CTX_set_session_cache_mode(talk.ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(talk.ctx, keep_session);
     SSL_CTX_set_security_level(talk.ctx, 0);
@@ -194,9 +201,17 @@ static void large_texts_come_whole(void **state)
 static void c064_names_choose_certificates(void **state)
 {
     (void)state;
-    static const struct { const char *name, *subject; } rows[] = {
-        { NULL, "default" }, { "mail.example", "default" }, { "other.example", "second" }, { "OTHER.Example", "second" },
-        { "other.example.", "second" }, { "a.wild.example", "default" }, { "unknown.example", "default" }, { "x.other.example", "default" },
+    static const struct {
+        const char *name, *subject;
+    } rows[] = {
+        { NULL, "default" },
+        { "mail.example", "default" },
+        { "other.example", "second" },
+        { "OTHER.Example", "second" },
+        { "other.example.", "second" },
+        { "a.wild.example", "default" },
+        { "unknown.example", "default" },
+        { "x.other.example", "default" },
     };
     struct tls_plan from = plan();
     struct tls_context *context = open_context(&from);
@@ -216,7 +231,9 @@ static void c064_names_choose_certificates(void **state)
     struct tls_pair turned[] = { pairs[1], pairs[0] };
     from.pairs = turned;
     context = open_context(&from);
-    static const struct { const char *name, *subject; } stars[] = { { "a.wild.example", "default" }, { "a.b.wild.example", "second" }, { "wild.example", "second" } };
+    static const struct {
+        const char *name, *subject;
+    } stars[] = { { "a.wild.example", "default" }, { "a.b.wild.example", "second" }, { "wild.example", "second" } };
     for (size_t i = 0; i < 3; i++) {
         char subject[64] = { 0 };
         struct talk talk = open_talk(context, TLS1_2_VERSION, stars[i].name);
@@ -387,9 +404,11 @@ static void c070_bad_pairs_are_explained(void **state)
     (void)state;
     check_refused((struct tls_pair){ pairs[0].certificate, pairs[1].key }, "does not belong");
     check_refused((struct tls_pair){ pairs[0].certificate, S("no key") }, "no private key");
-    check_refused((struct tls_pair){ pairs[0].certificate, slice_upto(pairs[0].key, pairs[0].key.len / 2) }, "no private key");
+    check_refused(
+        (struct tls_pair){ pairs[0].certificate, slice_upto(pairs[0].key, pairs[0].key.len / 2) }, "no private key");
     check_refused((struct tls_pair){ NO_SLICE, pairs[0].key }, "is empty");
-    check_refused((struct tls_pair){ slice_upto(pairs[0].certificate, pairs[0].certificate.len / 2), pairs[0].key }, "no whole chain");
+    check_refused((struct tls_pair){ slice_upto(pairs[0].certificate, pairs[0].certificate.len / 2), pairs[0].key },
+        "no whole chain");
     /* Half a chain: the second certificate is cut. */
     struct buf chain = BUF(65536);
     assert_int_equal(buf_put(&chain, pairs[0].certificate), STATUS_OK);
