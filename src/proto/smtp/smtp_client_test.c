@@ -290,9 +290,9 @@ static void test_c047_hostile_replies(void **state)
     expect(0, SETTLE_DEFERRED, "999 x");
     PLAY(&job, HELLO, { SERVER, "250 x\r\n" }, MAIL, { SERVER, "550 a\tb\x1b[2J\xff\r\n" }, QUIT);
     expect(0, SETTLE_FAILED, "550 a b [2J?");
-    strcpy(many, "220-");
+    memcpy(many, "220-", 4);
     memset(many + 4, 'x', 3000);
-    strcpy(many + 3004, "\r\n220 y\r\n");
+    memcpy(many + 3004, "\r\n220 y\r\n", 10);
     PLAY(&job, { SERVER, many });
     expect(0, SETTLE_DEFERRED, "4.5.0 ");
     for (size_t i = 0, at = 0; i < 200; i++, at += 10)
