@@ -1,0 +1,51 @@
+/* Settings and TLS contexts of one generation. */
+#include "gate/impl.h"
+
+#include "base/must.h"
+
+/* A ticket of one service opens no other (C066).  SMTP has no name to negotiate by (RFC 7301's registry), so any offer is fine there. */
+static const struct {
+    enum scope scope;
+    enum role role;
+    struct slice name, alpn;
+} scopes[] = {
+    { SCOPE_MX, ROLE_MX, { "mx", 2 }, { "", 0 } },
+    { SCOPE_SUBMISSION, ROLE_USER, { "submission", 10 }, { "", 0 } },
+    { SCOPE_POP3, ROLE_USER, { "pop3", 4 }, { "\x04pop3", 5 } },
+};
+
+enum status house_open(enum role role, const struct boot *boot, struct settings *settings, struct house *out_house, struct buf *why)
+{
+    struct house house = { .settings = settings };
+    struct arena arena = ARENA(65536);
+    struct tls_pair *pairs = arena_take_rows(&arena, boot->pairs.count, sizeof *pairs);
+    enum status status = pairs ? STATUS_OK : STATUS_TOO_BIG;
+    for (uint32_t i = 0; pairs && i < boot->pairs.count; i++) {
+        const struct boot_pair *pair = row_of(struct boot_pair, boot->pairs, i);
+        pairs[i] = (struct tls_pair){ pair->certificate, pair->key };
+    }
+    for (size_t i = 0; i < SCOPES && status == STATUS_OK && boot->pairs.count > 0; i++) {
+        struct tls_plan plan = { .pairs = pairs, .pair_count = boot->pairs.count, .min_version = settings->tls_min_version,
+            .ticket_key = boot->ticket_key, .ticket_scope = scopes[i].name, .alpn = scopes[i].alpn };
+        if (scopes[i].role == role)
+            status = tls_context_open(&plan, &house.contexts[scopes[i].scope], why);
+    }
+    arena_done(&arena);
+    if (status == STATUS_OK)
+        *out_house = house;
+    else {
+        house.settings = NULL; /* the caller's */
+        house_close(&house);
+    }
+    return status;
+}
+
+void house_close(struct house *house)
+{
+    for (size_t i = 0; i < SCOPES; i++)
+        if (house->contexts[i])
+            tls_context_release(house->contexts[i]);
+    if (house->settings)
+        settings_release(house->settings);
+    *house = (struct house){ 0 };
+}

@@ -1,0 +1,86 @@
+/* impl.h - what the files of the gate share. */
+#pragma once
+
+#include "base/log.h"
+#include "gate/door.h"
+#include "gate/gate.h"
+#include "net/channel.h"
+#include "net/conn.h"
+#include "net/control.h"
+
+enum scope { SCOPE_MX, SCOPE_SUBMISSION, SCOPE_POP3, SCOPES };
+
+/* What new connections get; those that are there keep what they began with. */
+struct house {
+    struct settings *settings;
+    struct tls_context *contexts[SCOPES]; /* NULL: not this pool's, or no certificate */
+};
+
+struct listener {
+    struct list node;
+    struct gate *gate;
+    uv_poll_t poll;
+    int fd;
+    enum service service;
+};
+
+/* One connection, as the gate sees it. */
+struct visitor {
+    struct list node;      /* gate.visitors */
+    struct list asks;      /* struct pending: answers that are due */
+    struct gate *gate;
+    struct conn *conn;
+    uint64_t id;
+    struct ip ip;
+    uint32_t line;         /* number of the keeper's channel when it came */
+    bool counted;          /* by the door */
+    bool owes_end;         /* it asked something: the keeper knows its session */
+};
+
+/* An ask under way.  Its number on the channel is its place in the table, and above that how often the place was taken. */
+struct pending {
+    struct list node;
+    struct visitor *visitor; /* NULL: it left before the answer came */
+    enum ask_kind kind;
+    uint16_t turn, next_free;
+    bool taken;
+};
+
+struct gate {
+    struct loop loop;
+    struct control *control;
+    struct role_start *start;
+    enum role role;
+    struct house house;
+    struct list listeners, visitors;
+    uint32_t visitor_count, visitor_most;
+    struct door door;
+    uint64_t first_id, taken;     /* connections of this worker's life */
+    struct channel *keeper;       /* NULL: away */
+    uint32_t line;                /* number of its channel */
+    struct pending *pending;      /* LIMIT_ASKS places */
+    uint32_t pending_used;        /* places that were ever taken */
+    int32_t pending_free;         /* first of those that are free again, or -1 */
+    uv_timer_t timer;             /* of the stop, or of a pause in accepting */
+    bool complete, told_ready, listening, pausing, retiring, stopping, cut;
+};
+
+/* house.c */
+MUST_USE enum status house_open(enum role role, const struct boot *boot, struct settings *settings, struct house *out_house, struct buf *why);
+void house_close(struct house *house);
+
+/* visitor.c */
+void listener_open(struct gate *gate, int fd, enum service service);
+void listeners_watch(struct gate *gate);      /* on or off, as the gate's state wants it; tells READY the first time */
+void listeners_close(struct gate *gate);
+void visitors_each(struct gate *gate, void (*call)(struct conn *conn));
+
+/* post.c: the keeper's channel */
+void post_open(struct gate *gate, int fd);
+void post_lose(struct gate *gate, const char *why);
+enum status post_ask(void *visitor, struct conn *conn, const struct ask *ask);
+void post_forget(struct visitor *visitor);
+
+/* gate.c */
+void gate_look_if_done(struct gate *gate);    /* after a visitor has left */
+void gate_retire(struct gate *gate);
