@@ -1,11 +1,12 @@
 #include "store/body.h"
 
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,8 +18,16 @@ static char dir[64];
 static int setup(void **state)
 {
     (void)state;
-    strcpy(dir, "/tmp/ekirei-body-XXXXXX");
+    snprintf(dir, sizeof dir, "/tmp/ekirei-body-XXXXXX");
     return mkdtemp(dir) && body_store_open(&bodies, dir) == STATUS_OK ? 0 : -1;
+}
+
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *at)
+{
+    (void)status;
+    (void)kind;
+    (void)at;
+    return remove(path);
 }
 
 static int teardown(void **state)
@@ -26,10 +35,7 @@ static int teardown(void **state)
     (void)state;
     body_store_close(&bodies);
     body_store_close(&bodies); /* once more is no harm */
-    char command[96];
-    strcpy(command, "rm -r ");
-    strcat(command, dir);
-    return system(command);
+    return nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static void test_write_and_read(void **state)
@@ -120,7 +126,11 @@ static void test_no_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_write_and_read), TEST(test_abandon), TEST(test_stage), TEST(test_c221_names), TEST(test_no_folder),
+        TEST(test_write_and_read),
+        TEST(test_abandon),
+        TEST(test_stage),
+        TEST(test_c221_names),
+        TEST(test_no_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* contract.h - what the parts of the contract suite share; any store must pass it, so nothing here knows how one works inside. */
+/* contract.h - what the parts of the contract suite share; any store must pass it, so nothing here knows how one works
+ * inside. */
 #pragma once
 
 #include <setjmp.h>
@@ -27,13 +28,14 @@ struct contract {
 int contract_setup(void **state);
 int contract_teardown(void **state);
 void contract_remove(const char *dir);
-enum status contract_open(struct contract *c, enum store_mode mode, bool create, msec patience, struct store **out_store);
+enum status contract_open(
+    struct contract *c, enum store_mode mode, bool create, msec patience, struct store **out_store);
 void contract_close(struct contract *c);
 void contract_reopen(struct contract *c);
 
 void contract_begin(struct contract *c);
 void contract_commit(struct contract *c);
-uint32_t contract_account(struct contract *c, const char *address);            /* inside a transaction */
+uint32_t contract_account(struct contract *c, const char *address); /* inside a transaction */
 /* A body of `size` octets made from `seed`: noise that does not shrink, so that stored and plain sizes are close. */
 void contract_text(struct buf *out, unsigned seed, size_t size);
 void contract_body(struct buf *packed, unsigned seed, size_t size, struct store_body *out_body);
@@ -41,7 +43,8 @@ enum status contract_deliver(struct contract *c, unsigned seed, size_t size, con
 /* The maildrop, all of it. */
 void contract_list(struct contract *c, struct store *store, uint32_t account, struct answer_drop_list *out);
 /* Reads the whole message in pages of `room` and compares it with contract_text(seed, size). */
-void contract_read(struct contract *c, struct store *store, uint32_t account, uint32_t uid, unsigned seed, size_t size, size_t room);
+void contract_read(
+    struct contract *c, struct store *store, uint32_t account, uint32_t uid, unsigned seed, size_t size, size_t room);
 bool contract_same(struct slice packed, unsigned seed, size_t size);
 
 extern const struct CMUnitTest contract_mail[], contract_queue[], contract_crash[];

@@ -34,7 +34,8 @@ static void child_work(struct contract *c, uint32_t account, unsigned seed, int 
     }
 }
 
-/* C216, C134: killed at a random moment, again and again.  Every receipt's message is there, whole, under its UID; no UID was given out twice. */
+/* C216, C134: killed at a random moment, again and again.  Every receipt's message is there, whole, under its UID; no
+ * UID was given out twice. */
 static void test_c216_kill(void **state)
 {
     struct contract *c = *state;

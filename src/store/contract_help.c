@@ -12,7 +12,7 @@
 int contract_setup(void **state)
 {
     struct contract *c = alloc(sizeof *c);
-    strcpy(c->dir, "/tmp/ekirei-store-XXXXXX");
+    snprintf(c->dir, sizeof c->dir, "/tmp/ekirei-store-XXXXXX");
     assert_non_null(mkdtemp(c->dir));
     c->arena = ARENA(64u << 20);
     c->why = BUF(4096);
@@ -31,7 +31,10 @@ static int remove_one(const char *path, const struct stat *status, int kind, str
     return remove(path);
 }
 
-void contract_remove(const char *dir) { assert_int_equal(0, nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS)); }
+void contract_remove(const char *dir)
+{
+    assert_int_equal(0, nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS));
+}
 
 int contract_teardown(void **state)
 {
@@ -45,7 +48,8 @@ int contract_teardown(void **state)
     return 0;
 }
 
-enum status contract_open(struct contract *c, enum store_mode mode, bool create, msec patience, struct store **out_store)
+enum status contract_open(
+    struct contract *c, enum store_mode mode, bool create, msec patience, struct store **out_store)
 {
     struct store_plan plan = { .dir = c->dir, .mode = mode, .patience = patience, .create = create };
     buf_clear(&c->why);
@@ -64,12 +68,20 @@ void contract_reopen(struct contract *c)
     assert_ok(contract_open(c, STORE_WRITER, false, 0, &c->store));
 }
 
-void contract_begin(struct contract *c) { assert_ok(c->v->begin(c->store)); }
-void contract_commit(struct contract *c) { assert_ok(c->v->commit(c->store)); }
+void contract_begin(struct contract *c)
+{
+    assert_ok(c->v->begin(c->store));
+}
+void contract_commit(struct contract *c)
+{
+    assert_ok(c->v->commit(c->store));
+}
 
 uint32_t contract_account(struct contract *c, const char *address)
 {
-    struct store_account account = { .address = slice_of(address), .password = S("$verifier"), .created = 5, .enabled = true };
+    struct store_account account = {
+        .address = slice_of(address), .password = S("$verifier"), .created = 5, .enabled = true
+    };
     uint32_t id = 0;
     assert_ok(c->v->account_add(c->store, &account, &id));
     assert_true(id > 0);
@@ -95,13 +107,17 @@ void contract_body(struct buf *packed, unsigned seed, size_t size, struct store_
     buf_clear(packed);
     assert_ok(pack(packed, buf_slice(&plain)));
     buf_done(&plain);
-    *out_body = (struct store_body){ .packed = buf_slice(packed), .size = size, .stored = packed->len, .digest = { (uint8_t)seed } };
+    *out_body = (struct store_body){
+        .packed = buf_slice(packed), .size = size, .stored = packed->len, .digest = { (uint8_t)seed }
+    };
 }
 
 enum status contract_deliver(struct contract *c, unsigned seed, size_t size, const uint32_t *accounts, size_t count)
 {
     struct store_target targets[16];
-    struct store_message message = { .received = 1000 + seed, .pop3_size = size + 3, .targets = targets, .target_count = count };
+    struct store_message message = {
+        .received = 1000 + seed, .pop3_size = size + 3, .targets = targets, .target_count = count
+    };
     uint64_t queue_id = 99;
     assert_true(count <= 16);
     for (size_t i = 0; i < count; i++)
@@ -136,7 +152,8 @@ bool contract_same(struct slice packed, unsigned seed, size_t size)
     return same;
 }
 
-void contract_read(struct contract *c, struct store *store, uint32_t account, uint32_t uid, unsigned seed, size_t size, size_t room)
+void contract_read(
+    struct contract *c, struct store *store, uint32_t account, uint32_t uid, unsigned seed, size_t size, size_t room)
 {
     struct store_page page = { .account = account, .uid = uid };
     struct buf *out = &c->octets;

@@ -45,7 +45,8 @@ static void test_deliver(void **state)
     deliver_one(c, id, 2, 0); /* an empty body is a body */
     contract_list(c, c->store, id, &list);
     assert_int_equal(2, list.rows.count);
-    assert_int_equal(2003, row_of(struct drop_row, list.rows, 0)->size); /* C151: as POP3 sends it, not as it is stored */
+    assert_int_equal(
+        2003, row_of(struct drop_row, list.rows, 0)->size); /* C151: as POP3 sends it, not as it is stored */
     assert_true(uid_of(&list, 0) > 0 && uid_of(&list, 0) < uid_of(&list, 1));
     assert_int_equal(list.until, uid_of(&list, 1));
     uint32_t first = uid_of(&list, 0), second = uid_of(&list, 1);
@@ -61,8 +62,10 @@ static void test_deliver(void **state)
     assert_true(counts.schema > 0);
     struct buf out = BUF(1000);
     uint64_t next;
-    assert_status(STATUS_NOT_FOUND, c->v->message_read(c->store, &(struct store_page){ id, second + 1, 0 }, 10, &out, &next));
-    assert_status(STATUS_NOT_FOUND, c->v->message_read(c->store, &(struct store_page){ id + 1, first, 0 }, 10, &out, &next));
+    assert_status(
+        STATUS_NOT_FOUND, c->v->message_read(c->store, &(struct store_page){ id, second + 1, 0 }, 10, &out, &next));
+    assert_status(
+        STATUS_NOT_FOUND, c->v->message_read(c->store, &(struct store_page){ id + 1, first, 0 }, 10, &out, &next));
     assert_status(STATUS_NOT_FOUND, c->v->usage(c->store, id + 1, &messages, &octets));
     struct ask_drop_list ask = { 0 };
     assert_status(STATUS_NOT_FOUND, c->v->drop_list(c->store, id + 1, &ask, &c->arena, &list));
@@ -125,6 +128,25 @@ static void test_c134_uids_only_grow(void **state)
     deliver_one(c, id, 10, 100);
     contract_list(c, c->store, id, &list);
     assert_true(uid_of(&list, 0) > highest);
+}
+
+/* Whatever a transaction that was rolled back had set aside is not used after it. */
+static void test_rolled_back_first_delivery(void **state)
+{
+    struct contract *c = *state;
+    struct answer_drop_list list;
+    uint32_t id = one_account(c);
+    contract_begin(c);
+    assert_ok(contract_deliver(c, 1, 100, &id, 1));
+    c->v->rollback(c->store);
+    deliver_one(c, id, 2, 200);
+    contract_reopen(c);
+    deliver_one(c, id, 3, 300);
+    contract_list(c, c->store, id, &list);
+    assert_int_equal(2, list.rows.count);
+    contract_read(c, c->store, id, uid_of(&list, 0), 2, 200, 65536);
+    contract_list(c, c->store, id, &list);
+    contract_read(c, c->store, id, uid_of(&list, 1), 3, 300, 65536);
 }
 
 /* C136: an account made anew under the old name shows another, larger UIDVALIDITY. */
@@ -278,7 +300,8 @@ static void test_pages_of_a_body(void **state)
 {
     struct contract *c = *state;
     uint32_t id = one_account(c);
-    static const size_t sizes[] = { 1, LIMIT_BODY_FRAME - 1, LIMIT_BODY_FRAME, LIMIT_BODY_FRAME + 1, 3 * LIMIT_BODY_FRAME + 77 };
+    static const size_t sizes[] = { 1, LIMIT_BODY_FRAME - 1, LIMIT_BODY_FRAME, LIMIT_BODY_FRAME + 1,
+        3 * LIMIT_BODY_FRAME + 77 };
     for (unsigned i = 0; i < 5; i++) {
         deliver_one(c, id, i, sizes[i]);
         contract_read(c, c->store, id, i + 1, i, sizes[i], 1);
@@ -336,7 +359,8 @@ static void test_large_body(void **state)
     body_store_close(&bodies);
 }
 
-/* C156: a session that reads a message while another one removes it gets the rest, until the sweep; it cannot begin anew. */
+/* C156: a session that reads a message while another one removes it gets the rest, until the sweep; it cannot begin
+ * anew. */
 static void test_c156_expunge_under_reader(void **state)
 {
     struct contract *c = *state;
@@ -434,9 +458,22 @@ static void test_reader(void **state)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, contract_setup, contract_teardown)
 
 const struct CMUnitTest contract_mail[] = {
-    TEST(test_deliver), TEST(test_deliver_refused), TEST(test_same_account_twice), TEST(test_c134_uids_only_grow),
-    TEST(test_c136_uidvalidity_never_returns), TEST(test_c152_uidl_is_stable), TEST(test_shared_body), TEST(test_expunge),
-    TEST(test_c149_expunge_is_atomic), TEST(test_c150_pages), TEST(test_pages_of_a_body), TEST(test_large_body),
-    TEST(test_c156_expunge_under_reader), TEST(test_sweep_is_bounded), TEST(test_next), TEST(test_reader),
+    TEST(test_deliver),
+    TEST(test_deliver_refused),
+    TEST(test_same_account_twice),
+    TEST(test_c134_uids_only_grow),
+    TEST(test_rolled_back_first_delivery),
+    TEST(test_c136_uidvalidity_never_returns),
+    TEST(test_c152_uidl_is_stable),
+    TEST(test_shared_body),
+    TEST(test_expunge),
+    TEST(test_c149_expunge_is_atomic),
+    TEST(test_c150_pages),
+    TEST(test_pages_of_a_body),
+    TEST(test_large_body),
+    TEST(test_c156_expunge_under_reader),
+    TEST(test_sweep_is_bounded),
+    TEST(test_next),
+    TEST(test_reader),
 };
 const size_t contract_mail_count = sizeof contract_mail / sizeof *contract_mail;

@@ -13,13 +13,25 @@ static uint64_t enqueue(struct contract *c, size_t count, wall when, uint32_t lo
     char(*names)[48] = alloc(count * sizeof *names);
     for (size_t i = 0; i < count; i++) {
         snprintf(names[i], sizeof names[i], "r%03zu@far.example", i);
-        remotes[i] = (struct store_remote){ .address = slice_of(names[i]), .domain = S("far.example"),
-            .orcpt = S("rfc822;r@far.example"), .notify = DSN_FAILURE };
+        remotes[i] = (struct store_remote){ .address = slice_of(names[i]),
+            .domain = S("far.example"),
+            .orcpt = S("rfc822;r@far.example"),
+            .notify = DSN_FAILURE };
     }
     struct store_target target = { local };
-    struct store_message message = { .received = when, .pop3_size = 1000, .targets = &target, .target_count = local ? 1 : 0,
-        .remotes = remotes, .remote_count = count, .sender = S("a@b.example"), .envid = S("env"), .session = S("u0-1"),
-        .skip = 33, .body_type = BODY_8BIT, .utf8 = 1, .ret = RET_HDRS };
+    struct store_message message = { .received = when,
+        .pop3_size = 1000,
+        .targets = &target,
+        .target_count = local ? 1 : 0,
+        .remotes = remotes,
+        .remote_count = count,
+        .sender = S("a@b.example"),
+        .envid = S("env"),
+        .session = S("u0-1"),
+        .skip = 33,
+        .body_type = BODY_8BIT,
+        .utf8 = 1,
+        .ret = RET_HDRS };
     uint64_t id = 0;
     contract_body(&c->octets, 5, 1000, &message.body);
     contract_begin(c);
@@ -53,7 +65,9 @@ static bool settle_some(struct contract *c, uint64_t id, const struct settle_rec
 
 static bool settle(struct contract *c, uint64_t id, uint32_t recipient, enum settle_outcome outcome, wall next)
 {
-    struct settle_recipient row = { .id = recipient, .outcome = (uint8_t)outcome, .next = next, .reply = S("450 later") };
+    struct settle_recipient row = {
+        .id = recipient, .outcome = (uint8_t)outcome, .next = next, .reply = S("450 later")
+    };
     return settle_some(c, id, &row, 1);
 }
 
@@ -88,7 +102,8 @@ static void test_claim(void **state)
     assert_int_equal(RET_HDRS, answer.ret);
     assert_int_equal(3, answer.recipients.count);
     const struct claim_recipient *last = row_of(struct claim_recipient, answer.recipients, 2);
-    assert_true(slice_equal(last->address, S("r002@far.example")) && slice_equal(last->orcpt, S("rfc822;r@far.example")));
+    assert_true(
+        slice_equal(last->address, S("r002@far.example")) && slice_equal(last->orcpt, S("rfc822;r@far.example")));
     assert_int_equal(DSN_FAILURE, last->notify);
     assert_int_equal(0, last->attempts);
 
@@ -203,7 +218,7 @@ static void test_change(void **state)
     assert_ok(claim(c, 60, 100, &answer));
     assert_int_equal(second, answer.id);
     assert_false(settle(c, second, 1, SETTLE_DEFERRED, 900));
-    assert_status(STATUS_NOT_FOUND, claim(c, 800, 900, &answer)); /* one is held, one is not due */
+    assert_status(STATUS_NOT_FOUND, claim(c, 800, 900, &answer));      /* one is held, one is not due */
     assert_int_equal(0, change(c, first, QUEUE_RETRY, 60, STATUS_OK)); /* held is held */
     assert_int_equal(1, change(c, 0, QUEUE_RETRY, 70, STATUS_OK));
     assert_ok(c->v->queue_next_due(c->store, &due));
@@ -293,7 +308,12 @@ static void test_body_is_shared_with_mailbox(void **state)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, contract_setup, contract_teardown)
 
 const struct CMUnitTest contract_queue[] = {
-    TEST(test_claim), TEST(test_settle), TEST(test_c217_settle_twice), TEST(test_many_recipients), TEST(test_change),
-    TEST(test_list), TEST(test_body_is_shared_with_mailbox),
+    TEST(test_claim),
+    TEST(test_settle),
+    TEST(test_c217_settle_twice),
+    TEST(test_many_recipients),
+    TEST(test_change),
+    TEST(test_list),
+    TEST(test_body_is_shared_with_mailbox),
 };
 const size_t contract_queue_count = sizeof contract_queue / sizeof *contract_queue;

@@ -6,7 +6,8 @@
 
 #include "store/contract.h"
 
-/* ---- accounts ----------------------------------------------------------------------------------------------------- */
+/* ---- accounts -----------------------------------------------------------------------------------------------------
+ */
 
 struct seen {
     unsigned count;
@@ -15,7 +16,10 @@ struct seen {
     char text[4][64];
 };
 
-static void keep(char text[64], struct slice slice) { snprintf(text, 64, "%.*s", (int)slice.len, slice.ptr); }
+static void keep(char text[64], struct slice slice)
+{
+    snprintf(text, 64, "%.*s", (int)slice.len, slice.ptr);
+}
 
 static enum status see_account(void *context, const struct store_account *account)
 {
@@ -65,8 +69,13 @@ static enum status stop_account(void *context, const struct store_account *accou
 static void test_account(void **state)
 {
     struct contract *c = *state;
-    struct store_account account = { .address = S("a@b.example"), .login = S("ann"), .password = S("$v"), .created = 7,
-        .last_login = 8, .enabled = true, .pop_before_smtp = true };
+    struct store_account account = { .address = S("a@b.example"),
+        .login = S("ann"),
+        .password = S("$v"),
+        .created = 7,
+        .last_login = 8,
+        .enabled = true,
+        .pop_before_smtp = true };
     uint32_t id, other, none;
     contract_begin(c);
     assert_ok(c->v->account_add(c->store, &account, &id));
@@ -118,8 +127,15 @@ static void test_device(void **state)
     struct contract *c = *state;
     contract_begin(c);
     uint32_t account = contract_account(c, "a@b.example"), id, none;
-    struct store_device device = { .account = account, .name = S("scanner"), .sealed = S("a\0b"), .from = S("192.0.2.0/24"),
-        .created = 1, .expires = 2, .last_used = 3, .mechanisms = 6, .rights = RIGHTS_ALL };
+    struct store_device device = { .account = account,
+        .name = S("scanner"),
+        .sealed = S("a\0b"),
+        .from = S("192.0.2.0/24"),
+        .created = 1,
+        .expires = 2,
+        .last_used = 3,
+        .mechanisms = 6,
+        .rights = RIGHTS_ALL };
     assert_ok(c->v->device_add(c->store, &device, &id));
     assert_status(STATUS_EXISTS, c->v->device_add(c->store, &device, &none));
     device.account = 4711;
@@ -213,7 +229,8 @@ static void test_domain(void **state)
     assert_int_equal(0, counts.accounts);
 }
 
-/* ---- transactions ------------------------------------------------------------------------------------------------- */
+/* ---- transactions -------------------------------------------------------------------------------------------------
+ */
 
 static void test_undo(void **state)
 {
@@ -274,7 +291,8 @@ static void test_rollback(void **state)
     contract_read(c, c->store, id, row_of(struct drop_row, list.rows, 1)->uid, 3, 100, 65536);
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------ */
+/* ---- opening ------------------------------------------------------------------------------------------------------
+ */
 
 static void test_open(void **state)
 {
@@ -324,8 +342,14 @@ static void test_lock_is_waited_for(void **state)
 int main(void)
 {
     const struct CMUnitTest directory[] = {
-        TEST(test_account), TEST(test_device), TEST(test_alias), TEST(test_domain), TEST(test_undo), TEST(test_rollback),
-        TEST(test_open), TEST(test_lock_is_waited_for),
+        TEST(test_account),
+        TEST(test_device),
+        TEST(test_alias),
+        TEST(test_domain),
+        TEST(test_undo),
+        TEST(test_rollback),
+        TEST(test_open),
+        TEST(test_lock_is_waited_for),
     };
     int failed = cmocka_run_group_tests_name("directory", directory, NULL, NULL);
     failed += _cmocka_run_group_tests("mail", contract_mail, contract_mail_count, NULL, NULL);

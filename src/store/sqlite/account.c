@@ -6,7 +6,8 @@ static enum status insert_account(struct sqlite *s, const struct store_account *
     scoped_statement *insert = NULL;
     TRY(sqlite_query(s,
         "INSERT INTO account (address, login, domain, password, created, last_login, enabled, pop_before_smtp)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)", &insert));
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        &insert));
     sqlite_bind_text(insert, 1, account->address);
     if (account->login.len > 0) /* else null: any number of accounts may have none */
         sqlite_bind_text(insert, 2, account->login);
@@ -90,14 +91,15 @@ enum status sqlite_account_remove(struct store *store, uint32_t id)
     return change(s, account, id);
 }
 
-enum status sqlite_each_account(struct store *store, uint32_t only_id,
-    enum status (*each)(void *, const struct store_account *), void *context)
+enum status sqlite_each_account(
+    struct store *store, uint32_t only_id, enum status (*each)(void *, const struct store_account *), void *context)
 {
     struct sqlite *s = sqlite_of(store);
     scoped_statement *select = NULL;
     TRY(sqlite_query(s,
         "SELECT id, address, login, password, created, last_login, enabled, pop_before_smtp FROM account"
-        " WHERE id BETWEEN ?1 AND ?2 ORDER BY id", &select));
+        " WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
+        &select));
     sqlite_bind(select, 1, only_id);
     sqlite_bind(select, 2, only_id ? only_id : UINT32_MAX);
     for (;;) {

@@ -55,7 +55,8 @@ enum status sqlite_domain_remove(struct store *store, struct slice name)
     return sqlite3_changes(s->db) > 0 ? STATUS_OK : STATUS_NOT_FOUND;
 }
 
-enum status sqlite_each_alias(struct store *store, enum status (*each)(void *, const struct store_alias *), void *context)
+enum status sqlite_each_alias(
+    struct store *store, enum status (*each)(void *, const struct store_alias *), void *context)
 {
     struct sqlite *s = sqlite_of(store);
     scoped_statement *select = NULL;
@@ -69,7 +70,8 @@ enum status sqlite_each_alias(struct store *store, enum status (*each)(void *, c
     }
 }
 
-enum status sqlite_each_domain(struct store *store, enum status (*each)(void *, const struct store_domain *), void *context)
+enum status sqlite_each_domain(
+    struct store *store, enum status (*each)(void *, const struct store_domain *), void *context)
 {
     struct sqlite *s = sqlite_of(store);
     scoped_statement *select = NULL;

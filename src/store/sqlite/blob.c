@@ -11,7 +11,8 @@
 enum status sqlite_blob_add(struct sqlite *s, uint64_t id, const struct store_body *body)
 {
     scoped_statement *insert = NULL;
-    TRY(sqlite_query(s, "INSERT INTO blob (id, size, stored, digest, file, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)", &insert));
+    TRY(sqlite_query(
+        s, "INSERT INTO blob (id, size, stored, digest, file, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)", &insert));
     sqlite_bind(insert, 1, id);
     sqlite_bind(insert, 2, body->size);
     sqlite_bind(insert, 3, body->stored);
@@ -40,7 +41,9 @@ enum status sqlite_blob_drop(struct sqlite *s, uint64_t id)
     sqlite_bind(update, 1, id);
     TRY(sqlite_run(s, update));
     TRY(sqlite_query(s,
-        "INSERT INTO orphan (blob, since) SELECT ?1, ?2 WHERE coalesce((SELECT refs FROM share WHERE blob = ?1), 0) = 0", &orphan));
+        "INSERT INTO orphan (blob, since) SELECT ?1, ?2 WHERE coalesce((SELECT refs FROM share WHERE blob = ?1), 0) = "
+        "0",
+        &orphan));
     sqlite_bind(orphan, 1, id);
     sqlite_bind(orphan, 2, clock_wall());
     TRY(sqlite_run(s, orphan));
@@ -140,13 +143,13 @@ static enum status read_row(struct sqlite *s, const struct store_page *page, sql
     return sqlite_blob_read(s, &blob, out, out_next);
 }
 
-#define READ_ROW(table)                                                                                                   \
-    "SELECT blob.id, blob.stored, blob.file, CASE WHEN blob.stored <= ?3 AND blob.file IS NULL THEN blob.data END"       \
+#define READ_ROW(table)                                                                                                \
+    "SELECT blob.id, blob.stored, blob.file, CASE WHEN blob.stored <= ?3 AND blob.file IS NULL THEN blob.data END"     \
     " FROM mailbox JOIN " table " AS row ON row.mailbox = mailbox.id AND row.uid = ?2 JOIN blob ON blob.id = row.blob" \
     " WHERE mailbox.account = ?1 AND mailbox.name = 'INBOX'"
 
-enum status sqlite_message_read(struct store *store, const struct store_page *page, size_t room, struct buf *out,
-    uint64_t *out_next)
+enum status sqlite_message_read(
+    struct store *store, const struct store_page *page, size_t room, struct buf *out, uint64_t *out_next)
 {
     struct sqlite *s = sqlite_of(store);
     scoped_statement *select = NULL, *gone = NULL;

@@ -8,7 +8,8 @@ enum status sqlite_device_add(struct store *store, const struct store_device *de
     TRY(sqlite_writing(s));
     TRY(sqlite_query(s,
         "INSERT INTO credential (account, name, sealed, networks, created, expires, last_used, mechanisms, rights)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)", &insert));
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        &insert));
     sqlite_bind(insert, 1, device->account);
     sqlite_bind_text(insert, 2, device->name);
     sqlite_bind_octets(insert, 3, device->sealed);
@@ -49,14 +50,15 @@ enum status sqlite_device_seen(struct store *store, uint32_t id, wall when)
     return sqlite3_changes(s->db) > 0 ? STATUS_OK : STATUS_NOT_FOUND;
 }
 
-enum status sqlite_each_device(struct store *store, uint32_t only_account,
-    enum status (*each)(void *, const struct store_device *), void *context)
+enum status sqlite_each_device(
+    struct store *store, uint32_t only_account, enum status (*each)(void *, const struct store_device *), void *context)
 {
     struct sqlite *s = sqlite_of(store);
     scoped_statement *select = NULL;
     TRY(sqlite_query(s,
         "SELECT id, account, name, sealed, networks, created, expires, last_used, mechanisms, rights FROM credential"
-        " WHERE account BETWEEN ?1 AND ?2 ORDER BY id", &select));
+        " WHERE account BETWEEN ?1 AND ?2 ORDER BY id",
+        &select));
     sqlite_bind(select, 1, only_account);
     sqlite_bind(select, 2, only_account ? only_account : UINT32_MAX);
     for (;;) {

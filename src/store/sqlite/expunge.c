@@ -15,16 +15,15 @@
 static const char count_range[] = "SELECT count(*), sum(size) FROM message WHERE " RANGE;
 static const char note_expunged[] =
     "INSERT INTO expunged (mailbox, uid, modseq, blob) SELECT mailbox, uid, ?4, blob FROM message WHERE " RANGE;
-static const char orphan_unshared[] =
-    "INSERT INTO orphan (blob, since) SELECT blob, ?4 FROM message WHERE " RANGE
-    " AND NOT EXISTS (SELECT 1 FROM share WHERE share.blob = message.blob)";
+static const char orphan_unshared[] = "INSERT INTO orphan (blob, since) SELECT blob, ?4 FROM message WHERE " RANGE
+                                      " AND NOT EXISTS (SELECT 1 FROM share WHERE share.blob = message.blob)";
 /* Counted, for one body may stand in a mailbox twice. */
 static const char drop_shared[] =
     "UPDATE share SET refs = refs - gone.times FROM"
     " (SELECT message.blob AS blob, count(*) AS times FROM message JOIN share ON share.blob = message.blob WHERE " RANGE
     " GROUP BY message.blob) AS gone WHERE share.blob = gone.blob";
 static const char orphan_shared[] = "INSERT INTO orphan (blob, since) SELECT DISTINCT share.blob, ?4 FROM message"
-    " JOIN share ON share.blob = message.blob WHERE share.refs = 0 AND " RANGE;
+                                    " JOIN share ON share.blob = message.blob WHERE share.refs = 0 AND " RANGE;
 static const char tidy_share[] =
     "DELETE FROM share WHERE refs = 0 AND blob IN (SELECT blob FROM message WHERE " RANGE ")";
 static const char delete_range[] = "DELETE FROM message WHERE " RANGE;
@@ -71,8 +70,8 @@ static enum status remove_span(struct sqlite *s, const struct span *span)
     return run_range(s, delete_range, span, 0);
 }
 
-enum status sqlite_expunge(struct store *store, uint32_t account, const struct uid_range *ranges, size_t count,
-    uint32_t *out_removed)
+enum status sqlite_expunge(
+    struct store *store, uint32_t account, const struct uid_range *ranges, size_t count, uint32_t *out_removed)
 {
     struct sqlite *s = sqlite_of(store);
     struct inbox *inbox;
@@ -155,7 +154,8 @@ enum status sqlite_sweep(struct store *store, wall before, uint32_t most, uint32
         bool row;
         TRY(sqlite_query(s,
             "SELECT orphan.blob, blob.file FROM orphan LEFT JOIN blob ON blob.id = orphan.blob WHERE since < ?1"
-            " AND orphan.blob > ?2 ORDER BY orphan.blob LIMIT 1", &select));
+            " AND orphan.blob > ?2 ORDER BY orphan.blob LIMIT 1",
+            &select));
         sqlite_bind(select, 1, before);
         sqlite_bind(select, 2, id);
         TRY(sqlite_step(s, select, &row));

@@ -123,11 +123,23 @@ static void fault_rounds(struct contract *c, enum fault fault, bool once)
 }
 
 /* C219: a write or sync that fails is a transaction that did not happen. */
-static void test_c219_io_once(void **state) { fault_rounds(*state, FAULT_IO, true); }
-static void test_c219_io_for_ever(void **state) { fault_rounds(*state, FAULT_IO, false); }
+static void test_c219_io_once(void **state)
+{
+    fault_rounds(*state, FAULT_IO, true);
+}
+static void test_c219_io_for_ever(void **state)
+{
+    fault_rounds(*state, FAULT_IO, false);
+}
 /* C220: no room. */
-static void test_c220_full_once(void **state) { fault_rounds(*state, FAULT_FULL, true); }
-static void test_c220_full_for_ever(void **state) { fault_rounds(*state, FAULT_FULL, false); }
+static void test_c220_full_once(void **state)
+{
+    fault_rounds(*state, FAULT_FULL, true);
+}
+static void test_c220_full_for_ever(void **state)
+{
+    fault_rounds(*state, FAULT_FULL, false);
+}
 
 /* After a failure no later verb of the same transaction may slip through and be committed by itself. */
 static void test_broken_transaction(void **state)
@@ -194,7 +206,8 @@ static void test_c135_last_uid(void **state)
     uint32_t id = contract_account(c, "a@b.example"), other = contract_account(c, "b@b.example");
     contract_commit(c);
     contract_close(c);
-    query(c, "UPDATE mailbox SET uidnext = 4294967294 WHERE account = (SELECT min(id) FROM account) AND name = 'INBOX'");
+    query(
+        c, "UPDATE mailbox SET uidnext = 4294967294 WHERE account = (SELECT min(id) FROM account) AND name = 'INBOX'");
     contract_reopen(c);
     contract_begin(c);
     assert_ok(contract_deliver(c, 1, 100, &id, 1));
@@ -234,7 +247,8 @@ static void test_rows(void **state)
     assert_int_equal(2, removed);
     contract_commit(c);
     contract_close(c);
-    assert_int_equal(4, query(c, "SELECT highestmodseq FROM mailbox ORDER BY id LIMIT 1")); /* mod-sequences grow, too */
+    assert_int_equal(
+        4, query(c, "SELECT highestmodseq FROM mailbox ORDER BY id LIMIT 1")); /* mod-sequences grow, too */
     assert_int_equal(2, query(c, "SELECT count(*) FROM expunged WHERE modseq = 4"));
     assert_int_equal(2, query(c, "SELECT sum(refs) FROM share"));
     assert_int_equal(1, query(c, "SELECT count(*) FROM orphan"));
@@ -247,8 +261,10 @@ static void test_rows(void **state)
     assert_int_equal(2, removed);
     contract_commit(c);
     contract_close(c);
-    assert_int_equal(0, query(c, "SELECT (SELECT count(*) FROM blob) + (SELECT count(*) FROM share) + (SELECT count(*) FROM orphan)"
-                                 " + (SELECT count(*) FROM message) + (SELECT count(*) FROM expunged) + (SELECT count(*) FROM mailbox)"));
+    assert_int_equal(
+        0, query(c,
+               "SELECT (SELECT count(*) FROM blob) + (SELECT count(*) FROM share) + (SELECT count(*) FROM orphan)"
+               " + (SELECT count(*) FROM message) + (SELECT count(*) FROM expunged) + (SELECT count(*) FROM mailbox)"));
     contract_reopen(c);
 }
 
@@ -272,7 +288,8 @@ static void fill(struct contract *c, uint32_t id, unsigned commits, bool rest)
     }
 }
 
-/* The log is copied in moments of rest, and stays small although a reader stands by; without rest, a commit sees to it. */
+/* The log is copied in moments of rest, and stays small although a reader stands by; without rest, a commit sees to it.
+ */
 static void test_log_stays_small(void **state)
 {
     struct contract *c = *state;
@@ -300,7 +317,8 @@ static void test_reader_may_not_write(void **state)
     struct contract *c = *state;
     struct store *reader;
     assert_ok(contract_open(c, STORE_READER, false, 0, &reader));
-    assert_int_equal(SQLITE_READONLY, sqlite3_exec(sqlite_of(reader)->db, "DELETE FROM account", NULL, NULL, NULL) & 0xff);
+    assert_int_equal(
+        SQLITE_READONLY, sqlite3_exec(sqlite_of(reader)->db, "DELETE FROM account", NULL, NULL, NULL) & 0xff);
     store_close(reader);
 }
 
@@ -309,9 +327,16 @@ static void test_reader_may_not_write(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_c219_io_once), TEST(test_c219_io_for_ever), TEST(test_c220_full_once), TEST(test_c220_full_for_ever),
-        TEST(test_broken_transaction), TEST(test_c216_sync_before_answer), TEST(test_c135_last_uid), TEST(test_rows),
-        TEST(test_log_stays_small), TEST(test_reader_may_not_write),
+        TEST(test_c219_io_once),
+        TEST(test_c219_io_for_ever),
+        TEST(test_c220_full_once),
+        TEST(test_c220_full_for_ever),
+        TEST(test_broken_transaction),
+        TEST(test_c216_sync_before_answer),
+        TEST(test_c135_last_uid),
+        TEST(test_rows),
+        TEST(test_log_stays_small),
+        TEST(test_reader_may_not_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

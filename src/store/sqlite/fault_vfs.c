@@ -20,7 +20,10 @@ static int countdown;
 static bool armed, once, happened;
 static long syncs;
 
-static sqlite3_file *real_of(sqlite3_file *file) { return ((struct fault_file *)(void *)file)->real; }
+static sqlite3_file *real_of(sqlite3_file *file)
+{
+    return ((struct fault_file *)(void *)file)->real;
+}
 
 static bool fails(void)
 {
@@ -59,14 +62,26 @@ static int fault_truncate(sqlite3_file *file, sqlite3_int64 size)
     return fails() ? SQLITE_IOERR_TRUNCATE : real->pMethods->xTruncate(real, size);
 }
 
-static int pass_close(sqlite3_file *file) { return real_of(file)->pMethods->xClose(real_of(file)); }
+static int pass_close(sqlite3_file *file)
+{
+    return real_of(file)->pMethods->xClose(real_of(file));
+}
 static int pass_read(sqlite3_file *file, void *out, int len, sqlite3_int64 at)
 {
     return real_of(file)->pMethods->xRead(real_of(file), out, len, at);
 }
-static int pass_size(sqlite3_file *file, sqlite3_int64 *out) { return real_of(file)->pMethods->xFileSize(real_of(file), out); }
-static int pass_lock(sqlite3_file *file, int level) { return real_of(file)->pMethods->xLock(real_of(file), level); }
-static int pass_unlock(sqlite3_file *file, int level) { return real_of(file)->pMethods->xUnlock(real_of(file), level); }
+static int pass_size(sqlite3_file *file, sqlite3_int64 *out)
+{
+    return real_of(file)->pMethods->xFileSize(real_of(file), out);
+}
+static int pass_lock(sqlite3_file *file, int level)
+{
+    return real_of(file)->pMethods->xLock(real_of(file), level);
+}
+static int pass_unlock(sqlite3_file *file, int level)
+{
+    return real_of(file)->pMethods->xUnlock(real_of(file), level);
+}
 static int pass_reserved(sqlite3_file *file, int *out)
 {
     return real_of(file)->pMethods->xCheckReservedLock(real_of(file), out);
@@ -75,8 +90,14 @@ static int pass_control(sqlite3_file *file, int op, void *arg)
 {
     return real_of(file)->pMethods->xFileControl(real_of(file), op, arg);
 }
-static int pass_sector(sqlite3_file *file) { return real_of(file)->pMethods->xSectorSize(real_of(file)); }
-static int pass_device(sqlite3_file *file) { return real_of(file)->pMethods->xDeviceCharacteristics(real_of(file)); }
+static int pass_sector(sqlite3_file *file)
+{
+    return real_of(file)->pMethods->xSectorSize(real_of(file));
+}
+static int pass_device(sqlite3_file *file)
+{
+    return real_of(file)->pMethods->xDeviceCharacteristics(real_of(file));
+}
 static int pass_map(sqlite3_file *file, int page, int size, int extend, void volatile **out)
 {
     return real_of(file)->pMethods->xShmMap(real_of(file), page, size, extend, out);
@@ -85,8 +106,14 @@ static int pass_shm_lock(sqlite3_file *file, int at, int count, int flags)
 {
     return real_of(file)->pMethods->xShmLock(real_of(file), at, count, flags);
 }
-static void pass_barrier(sqlite3_file *file) { real_of(file)->pMethods->xShmBarrier(real_of(file)); }
-static int pass_unmap(sqlite3_file *file, int remove) { return real_of(file)->pMethods->xShmUnmap(real_of(file), remove); }
+static void pass_barrier(sqlite3_file *file)
+{
+    real_of(file)->pMethods->xShmBarrier(real_of(file));
+}
+static int pass_unmap(sqlite3_file *file, int remove)
+{
+    return real_of(file)->pMethods->xShmUnmap(real_of(file), remove);
+}
 
 static int fault_open(sqlite3_vfs *self, const char *name, sqlite3_file *file, int flags, int *out_flags)
 {
@@ -105,10 +132,22 @@ void fault_install(void)
     real_vfs = sqlite3_vfs_find(NULL);
     must(real_vfs);
     methods = (sqlite3_io_methods){
-        .iVersion = 2, .xClose = pass_close, .xRead = pass_read, .xWrite = fault_write, .xTruncate = fault_truncate,
-        .xSync = fault_sync, .xFileSize = pass_size, .xLock = pass_lock, .xUnlock = pass_unlock,
-        .xCheckReservedLock = pass_reserved, .xFileControl = pass_control, .xSectorSize = pass_sector,
-        .xDeviceCharacteristics = pass_device, .xShmMap = pass_map, .xShmLock = pass_shm_lock, .xShmBarrier = pass_barrier,
+        .iVersion = 2,
+        .xClose = pass_close,
+        .xRead = pass_read,
+        .xWrite = fault_write,
+        .xTruncate = fault_truncate,
+        .xSync = fault_sync,
+        .xFileSize = pass_size,
+        .xLock = pass_lock,
+        .xUnlock = pass_unlock,
+        .xCheckReservedLock = pass_reserved,
+        .xFileControl = pass_control,
+        .xSectorSize = pass_sector,
+        .xDeviceCharacteristics = pass_device,
+        .xShmMap = pass_map,
+        .xShmLock = pass_shm_lock,
+        .xShmBarrier = pass_barrier,
         .xShmUnmap = pass_unmap,
     };
     vfs = *real_vfs;
@@ -135,4 +174,7 @@ bool fault_disarm(void)
     return happened;
 }
 
-long fault_syncs(void) { return syncs; }
+long fault_syncs(void)
+{
+    return syncs;
+}

@@ -1,4 +1,5 @@
-/* fault_vfs.h - for tests: the disk that fails.  A layer between SQLite and the system that lets the n-th write, sync or truncation fail. */
+/* fault_vfs.h - for tests: the disk that fails.  A layer between SQLite and the system that lets the n-th write, sync
+ * or truncation fail. */
 #pragma once
 
 #include <stdbool.h>

@@ -6,7 +6,11 @@
 static const struct {
     const char *name, *special_use;
 } first_mailboxes[] = {
-    { "INBOX", "" }, { "Drafts", "\\Drafts" }, { "Sent", "\\Sent" }, { "Trash", "\\Trash" }, { "Junk", "\\Junk" },
+    { "INBOX", "" },
+    { "Drafts", "\\Drafts" },
+    { "Sent", "\\Sent" },
+    { "Trash", "\\Trash" },
+    { "Junk", "\\Junk" },
 };
 
 /* RFC 9051 2.3.1.1: a UIDVALIDITY that is larger than any before it, in the whole store, for ever (C136). */
@@ -32,8 +36,10 @@ enum status sqlite_mailboxes_add(struct sqlite *s, uint32_t account)
         TRY(take_uidvalidity(s, &uidvalidity));
         scoped_statement *insert = NULL;
         TRY(sqlite_query(s,
-            "INSERT INTO mailbox (account, name, uidvalidity, uidnext, highestmodseq, messages, octets, special_use, subscribed)"
-            " VALUES (?1, ?2, ?3, 1, 1, 0, 0, ?4, 1)", &insert));
+            "INSERT INTO mailbox (account, name, uidvalidity, uidnext, highestmodseq, messages, octets, special_use, "
+            "subscribed)"
+            " VALUES (?1, ?2, ?3, 1, 1, 0, 0, ?4, 1)",
+            &insert));
         sqlite_bind(insert, 1, account);
         sqlite_bind_text(insert, 2, slice_of(first_mailboxes[i].name));
         sqlite_bind(insert, 3, uidvalidity);
@@ -49,7 +55,8 @@ enum status sqlite_inbox(struct sqlite *s, uint32_t account, struct inbox **out_
     if (!inbox) {
         scoped_statement *select = NULL;
         TRY(sqlite_query(s,
-            "SELECT id, uidnext, highestmodseq, messages, octets FROM mailbox WHERE account = ?1 AND name = 'INBOX'", &select));
+            "SELECT id, uidnext, highestmodseq, messages, octets FROM mailbox WHERE account = ?1 AND name = 'INBOX'",
+            &select));
         sqlite_bind(select, 1, account);
         bool row;
         TRY(sqlite_step(s, select, &row));
@@ -81,8 +88,8 @@ enum status sqlite_inboxes_flush(struct sqlite *s)
     if (list_is_empty(&s->dirty))
         return STATUS_OK;
     scoped_statement *update = NULL;
-    TRY(sqlite_query(s,
-        "UPDATE mailbox SET uidnext = ?2, highestmodseq = ?3, messages = ?4, octets = ?5 WHERE id = ?1", &update));
+    TRY(sqlite_query(
+        s, "UPDATE mailbox SET uidnext = ?2, highestmodseq = ?3, messages = ?4, octets = ?5 WHERE id = ?1", &update));
     for (struct list *node; (node = list_take(&s->dirty));) {
         struct inbox *inbox = list_element(node, struct inbox, dirty);
         inbox->is_dirty = false;
@@ -116,15 +123,16 @@ void sqlite_inbox_forget(struct sqlite *s, uint32_t account)
     release(inbox);
 }
 
-/* The snapshot of a maildrop is the range of UIDs up to the highest one of now (RFC 1939 8, C150): UIDs only grow, so nothing new
- * can get into it. */
-static enum status find_drop(struct sqlite *s, uint32_t account, uint32_t until, uint64_t *out_mailbox,
-    struct answer_drop_list *out)
+/* The snapshot of a maildrop is the range of UIDs up to the highest one of now (RFC 1939 8, C150): UIDs only grow, so
+ * nothing new can get into it. */
+static enum status find_drop(
+    struct sqlite *s, uint32_t account, uint32_t until, uint64_t *out_mailbox, struct answer_drop_list *out)
 {
     scoped_statement *select = NULL;
     TRY(sqlite_query(s,
         "SELECT id, uidvalidity, (SELECT max(uid) FROM message WHERE mailbox = mailbox.id) FROM mailbox"
-        " WHERE account = ?1 AND name = 'INBOX'", &select));
+        " WHERE account = ?1 AND name = 'INBOX'",
+        &select));
     sqlite_bind(select, 1, account);
     bool row;
     TRY(sqlite_step(s, select, &row));
@@ -136,8 +144,8 @@ static enum status find_drop(struct sqlite *s, uint32_t account, uint32_t until,
     return STATUS_OK;
 }
 
-enum status sqlite_drop_list(struct store *store, uint32_t account, const struct ask_drop_list *ask, struct arena *arena,
-    struct answer_drop_list *out)
+enum status sqlite_drop_list(struct store *store, uint32_t account, const struct ask_drop_list *ask,
+    struct arena *arena, struct answer_drop_list *out)
 {
     struct sqlite *s = sqlite_of(store);
     struct answer_drop_list list = { 0 };
@@ -148,7 +156,8 @@ enum status sqlite_drop_list(struct store *store, uint32_t account, const struct
         return STATUS_TOO_BIG;
     scoped_statement *select = NULL;
     TRY(sqlite_query(s,
-        "SELECT uid, pop3_size FROM message WHERE mailbox = ?1 AND uid > ?2 AND uid <= ?3 ORDER BY uid LIMIT ?4", &select));
+        "SELECT uid, pop3_size FROM message WHERE mailbox = ?1 AND uid > ?2 AND uid <= ?3 ORDER BY uid LIMIT ?4",
+        &select));
     sqlite_bind(select, 1, mailbox);
     sqlite_bind(select, 2, ask->after);
     sqlite_bind(select, 3, list.until);
@@ -192,7 +201,8 @@ enum status sqlite_counts(struct store *store, struct store_counts *out)
     scoped_statement *select = NULL, *version = NULL;
     TRY(sqlite_query(s,
         "SELECT (SELECT count(*) FROM account), (SELECT count(*) FROM domain), (SELECT count(*) FROM queue_message),"
-        " sum(messages), sum(octets) FROM mailbox", &select));
+        " sum(messages), sum(octets) FROM mailbox",
+        &select));
     TRY(sqlite_query(s, "PRAGMA user_version", &version));
     bool row;
     TRY(sqlite_step(s, version, &row));

@@ -14,12 +14,14 @@ static enum status check_targets(struct sqlite *s, const struct store_message *m
 }
 
 /* C134: the UID is given out in the transaction that stores the message. */
-static enum status put_message(struct sqlite *s, struct inbox *inbox, const struct store_message *message, uint64_t blob)
+static enum status put_message(
+    struct sqlite *s, struct inbox *inbox, const struct store_message *message, uint64_t blob)
 {
     scoped_statement *insert = NULL;
     TRY(sqlite_query(s,
         "INSERT INTO message (mailbox, uid, modseq, flags, keywords, internaldate, size, pop3_size, blob)"
-        " VALUES (?1, ?2, ?3, 0, '', ?4, ?5, ?6, ?7)", &insert));
+        " VALUES (?1, ?2, ?3, 0, '', ?4, ?5, ?6, ?7)",
+        &insert));
     sqlite_bind(insert, 1, (uint64_t)inbox->mailbox);
     sqlite_bind(insert, 2, inbox->uidnext);
     sqlite_bind(insert, 3, inbox->modseq + 1);
@@ -65,15 +67,16 @@ enum status sqlite_deliver(struct store *store, const struct store_message *mess
     return STATUS_OK;
 }
 
-enum status sqlite_message_next(struct store *store, uint32_t account, uint32_t after, uint32_t until, uint32_t *out_uid,
-    uint64_t *out_stored)
+enum status sqlite_message_next(
+    struct store *store, uint32_t account, uint32_t after, uint32_t until, uint32_t *out_uid, uint64_t *out_stored)
 {
     struct sqlite *s = sqlite_of(store);
     scoped_statement *select = NULL;
     TRY(sqlite_query(s,
         "SELECT message.uid, blob.stored FROM mailbox JOIN message ON message.mailbox = mailbox.id"
         " JOIN blob ON blob.id = message.blob WHERE mailbox.account = ?1 AND mailbox.name = 'INBOX'"
-        " AND message.uid > ?2 AND message.uid <= ?3 ORDER BY message.uid LIMIT 1", &select));
+        " AND message.uid > ?2 AND message.uid <= ?3 ORDER BY message.uid LIMIT 1",
+        &select));
     sqlite_bind(select, 1, account);
     sqlite_bind(select, 2, after);
     sqlite_bind(select, 3, until);

@@ -17,10 +17,10 @@
 #define DOOMED_MOST   (1u << 20) /* octets of file names that one transaction's sweep may remember */
 
 /* One line for a person; a full `why` only loses words. */
-#define SAY(why, ...)                             \
-    do {                                          \
-        if (buf_print((why), __VA_ARGS__) != STATUS_OK) \
-            buf_clear(why);                       \
+#define SAY(why, ...)                                                                                                  \
+    do {                                                                                                               \
+        if (buf_print((why), __VA_ARGS__) != STATUS_OK)                                                                \
+            buf_clear(why);                                                                                            \
     } while (0)
 
 static void close_store(struct store *store)
@@ -82,8 +82,8 @@ static const struct store_verbs verbs = {
     .sweep = sqlite_sweep,
 };
 
-/* The lock file keeps a second writer out, whatever program it is: it is flock(2)ed as long as the writer lives, and the kernel lets
- * go of it when the process dies, however it dies. */
+/* The lock file keeps a second writer out, whatever program it is: it is flock(2)ed as long as the writer lives, and
+ * the kernel lets go of it when the process dies, however it dies. */
 static enum status take_lock(struct sqlite *s, const struct store_plan *plan, struct buf *why)
 {
     s->lock = openat(s->bodies.dir, LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -133,7 +133,8 @@ static enum status open_database(struct sqlite *s, const struct store_plan *plan
     if (status == STATUS_OK)
         status = buf_put_byte(&path, '\0');
     if (status == STATUS_OK) {
-        /* NOMUTEX: one connection belongs to one thread at a time.  A reader opens for writing, too: it needs the log's index. */
+        /* NOMUTEX: one connection belongs to one thread at a time.  A reader opens for writing, too: it needs the log's
+         * index. */
         int code = sqlite3_open_v2(path.ptr, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
         if (code != SQLITE_OK) {
             SAY(why, "%s: %s", path.ptr, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(code));
@@ -154,11 +155,13 @@ static enum status run(struct sqlite *s, const char *sql, struct buf *why)
 
 static enum status prepare_writer(struct sqlite *s, struct buf *why)
 {
-    /* page_size first: it is fixed with the first page that is written.  wal_autocheckpoint is off everywhere, rest() and commit()
-     * of this connection see to it. */
+    /* page_size first: it is fixed with the first page that is written.  wal_autocheckpoint is off everywhere, rest()
+     * and commit() of this connection see to it. */
     TRY(run(s,
         "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536;"
-        "PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = ON; PRAGMA secure_delete = OFF; PRAGMA wal_autocheckpoint = 0;", why));
+        "PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = ON; PRAGMA secure_delete = OFF; PRAGMA wal_autocheckpoint = "
+        "0;",
+        why));
     TRY(schema_migrate(s->db, &schema_steps, why));
     sqlite_watch_log(s);
     return sqlite_sweep_files(s);
@@ -168,7 +171,9 @@ static enum status prepare_reader(struct sqlite *s, struct buf *why)
 {
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     TRY(run(s,
-        "PRAGMA query_only = ON; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384;", why));
+        "PRAGMA query_only = ON; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; PRAGMA cache_size = "
+        "-16384;",
+        why));
     return schema_check(s->db, &schema_steps, why);
 }
 

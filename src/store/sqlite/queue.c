@@ -1,7 +1,7 @@
 #include "base/must.h"
 #include "store/sqlite/sqlite.h"
 
-#define CLAIM_MOST   100u              /* recipients of one claim: one transaction of the courier with the remote host */
+#define CLAIM_MOST   100u /* recipients of one claim: one transaction of the courier with the remote host */
 #define CLAIM_OCTETS (LIMIT_FRAME / 2) /* octets of their texts: the answer must fit into a frame */
 
 static enum status add_message(struct sqlite *s, const struct store_message *message, uint64_t blob, uint64_t id)
@@ -9,7 +9,8 @@ static enum status add_message(struct sqlite *s, const struct store_message *mes
     scoped_statement *insert = NULL;
     TRY(sqlite_query(s,
         "INSERT INTO queue_message (id, blob, sender, envid, session, size, skip, body_type, utf8, ret, arrived, due,"
-        " claim_owner, claim_term) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, 0, 0)", &insert));
+        " claim_owner, claim_term) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, 0, 0)",
+        &insert));
     sqlite_bind(insert, 1, id);
     sqlite_bind(insert, 2, blob);
     sqlite_bind_text(insert, 3, message->sender);
@@ -33,8 +34,10 @@ enum status sqlite_queue_add(struct sqlite *s, const struct store_message *messa
         const struct store_remote *remote = &message->remotes[i];
         scoped_statement *insert = NULL;
         TRY(sqlite_query(s,
-            "INSERT INTO queue_recipient (message, number, address, domain, orcpt, notify, state, attempts, next_at, last_reply)"
-            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, '')", &insert));
+            "INSERT INTO queue_recipient (message, number, address, domain, orcpt, notify, state, attempts, next_at, "
+            "last_reply)"
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, '')",
+            &insert));
         sqlite_bind(insert, 1, id);
         sqlite_bind(insert, 2, i + 1);
         sqlite_bind_text(insert, 3, remote->address);
@@ -82,7 +85,8 @@ static enum status claimed_recipients(struct sqlite *s, uint64_t id, wall now, s
     scoped_statement *select = NULL;
     TRY(sqlite_query(s,
         "SELECT number, address, orcpt, last_reply, attempts, notify FROM queue_recipient"
-        " WHERE message = ?1 AND state = 0 AND next_at <= ?2 ORDER BY number LIMIT ?3", &select));
+        " WHERE message = ?1 AND state = 0 AND next_at <= ?2 ORDER BY number LIMIT ?3",
+        &select));
     sqlite_bind(select, 1, id);
     sqlite_bind(select, 2, now);
     sqlite_bind(select, 3, CLAIM_MOST);
@@ -105,15 +109,16 @@ static enum status claimed_recipients(struct sqlite *s, uint64_t id, wall now, s
     return STATUS_OK;
 }
 
-enum status sqlite_queue_claim(struct store *store, const struct store_claim *claim, struct arena *arena, struct answer_claim *out)
+enum status sqlite_queue_claim(
+    struct store *store, const struct store_claim *claim, struct arena *arena, struct answer_claim *out)
 {
     struct sqlite *s = sqlite_of(store);
     struct answer_claim answer = { 0 };
     TRY(sqlite_writing(s));
     TRY(claim_message(s, claim, &answer.id));
     scoped_statement *select = NULL;
-    TRY(sqlite_query(s,
-        "SELECT sender, envid, size, arrived, body_type, utf8, ret FROM queue_message WHERE id = ?1", &select));
+    TRY(sqlite_query(
+        s, "SELECT sender, envid, size, arrived, body_type, utf8, ret FROM queue_message WHERE id = ?1", &select));
     sqlite_bind(select, 1, answer.id);
     bool row;
     TRY(sqlite_step(s, select, &row));
@@ -144,8 +149,8 @@ enum status sqlite_queue_next_due(struct store *store, wall *out_when)
     return STATUS_OK;
 }
 
-enum status sqlite_queue_read(struct store *store, uint64_t id, uint64_t at, size_t room, struct buf *out, uint64_t *out_next,
-    uint32_t *out_skip)
+enum status sqlite_queue_read(
+    struct store *store, uint64_t id, uint64_t at, size_t room, struct buf *out, uint64_t *out_next, uint32_t *out_skip)
 {
     struct sqlite *s = sqlite_of(store);
     scoped_statement *select = NULL;
@@ -153,27 +158,34 @@ enum status sqlite_queue_read(struct store *store, uint64_t id, uint64_t at, siz
         return STATUS_NOT_FOUND;
     TRY(sqlite_query(s,
         "SELECT blob.id, blob.stored, blob.file, queue_message.skip FROM queue_message"
-        " JOIN blob ON blob.id = queue_message.blob WHERE queue_message.id = ?1", &select));
+        " JOIN blob ON blob.id = queue_message.blob WHERE queue_message.id = ?1",
+        &select));
     sqlite_bind(select, 1, id);
     bool row;
     TRY(sqlite_step(s, select, &row));
     if (!row)
         return STATUS_NOT_FOUND;
     struct blob_page page = {
-        .id = sqlite_number(select, 0), .stored = sqlite_number(select, 1), .at = at, .file = sqlite_text(select, 2), .room = room,
+        .id = sqlite_number(select, 0),
+        .stored = sqlite_number(select, 1),
+        .at = at,
+        .file = sqlite_text(select, 2),
+        .room = room,
     };
     TRY(sqlite_blob_read(s, &page, out, out_next));
     *out_skip = sqlite_number32(select, 3);
     return STATUS_OK;
 }
 
-/* When a message is to be looked at again: when its first waiting recipient is due, but not before a claim on it ends; null when all are held. */
+/* When a message is to be looked at again: when its first waiting recipient is due, but not before a claim on it ends;
+ * null when all are held. */
 enum status sqlite_queue_reckon(struct sqlite *s, uint64_t first, uint64_t last)
 {
     scoped_statement *update = NULL;
     TRY(sqlite_query(s,
         "UPDATE queue_message SET due = (SELECT max(min(next_at), queue_message.claim_term) FROM queue_recipient"
-        " WHERE message = queue_message.id AND state = 0) WHERE id BETWEEN ?1 AND ?2", &update));
+        " WHERE message = queue_message.id AND state = 0) WHERE id BETWEEN ?1 AND ?2",
+        &update));
     sqlite_bind(update, 1, first);
     sqlite_bind(update, 2, last);
     return sqlite_run(s, update);
@@ -189,7 +201,8 @@ static enum status settle_recipient(struct sqlite *s, uint64_t id, const struct 
         return sqlite_run(s, gone);
     }
     TRY(sqlite_query(s,
-        "UPDATE queue_recipient SET attempts = attempts + 1, next_at = ?3, last_reply = ?4 WHERE message = ?1 AND number = ?2",
+        "UPDATE queue_recipient SET attempts = attempts + 1, next_at = ?3, last_reply = ?4 WHERE message = ?1 AND "
+        "number = ?2",
         &deferred));
     sqlite_bind(deferred, 1, id);
     sqlite_bind(deferred, 2, recipient->id);
@@ -213,7 +226,8 @@ static enum status end_claim(struct sqlite *s, uint64_t id, bool *out_found, uin
     scoped_statement *update = NULL;
     TRY(sqlite_query(s,
         "UPDATE queue_message SET claim_owner = 0, claim_term = 0 WHERE id = ?1"
-        " RETURNING blob, NOT EXISTS (SELECT 1 FROM queue_recipient WHERE message = queue_message.id)", &update));
+        " RETURNING blob, NOT EXISTS (SELECT 1 FROM queue_recipient WHERE message = queue_message.id)",
+        &update));
     sqlite_bind(update, 1, id);
     TRY(sqlite_step(s, update, out_found));
     if (!*out_found)

@@ -1,7 +1,8 @@
 #include "base/must.h"
 #include "store/sqlite/sqlite.h"
 
-#define LIST_OCTETS (LIMIT_FRAME / 2) /* octets of the texts and numbers of one page: the answer must fit into a frame */
+#define LIST_OCTETS                                                                                                    \
+    (LIMIT_FRAME / 2) /* octets of the texts and numbers of one page: the answer must fit into a frame */
 
 struct page {
     struct queue_row *rows;
@@ -26,7 +27,8 @@ static enum status add_row(struct page *page, sqlite3_stmt *select, struct arena
     return STATUS_OK;
 }
 
-static enum status collect(struct sqlite *s, sqlite3_stmt *select, struct arena *arena, struct page *page, bool *out_more)
+static enum status collect(
+    struct sqlite *s, sqlite3_stmt *select, struct arena *arena, struct page *page, bool *out_more)
 {
     const uint32_t most = LIST_OCTETS / sizeof *page->rows;
     page->rows = arena_take_rows(arena, most, sizeof *page->rows);
@@ -40,19 +42,20 @@ static enum status collect(struct sqlite *s, sqlite3_stmt *select, struct arena 
     }
 }
 
-#define COLUMNS                                                                                                      \
+#define COLUMNS                                                                                                        \
     "SELECT queue_message.id, sender, address, last_reply, size, arrived, next_at, attempts, state FROM queue_message" \
     " JOIN queue_recipient ON queue_recipient.message = queue_message.id"
 
-enum status sqlite_queue_list(struct store *store, const struct ask_queue_list *ask, struct arena *arena,
-    struct answer_queue_list *out)
+enum status sqlite_queue_list(
+    struct store *store, const struct ask_queue_list *ask, struct arena *arena, struct answer_queue_list *out)
 {
     struct sqlite *s = sqlite_of(store);
     struct page page = { 0 };
     bool more;
     scoped_statement *select = NULL;
     TRY(sqlite_query(s,
-        COLUMNS " WHERE queue_message.id >= ?1 AND (queue_message.id > ?1 OR address > ?2) ORDER BY queue_message.id, address",
+        COLUMNS
+        " WHERE queue_message.id >= ?1 AND (queue_message.id > ?1 OR address > ?2) ORDER BY queue_message.id, address",
         &select));
     sqlite_bind(select, 1, ask->after_id < INT64_MAX ? ask->after_id : INT64_MAX);
     sqlite_bind_text(select, 2, ask->after_recipient);
@@ -100,12 +103,14 @@ static enum status change_rows(struct sqlite *s, const struct ask_queue_change *
     return sqlite_queue_reckon(s, change->id, last);
 }
 
-static enum status remove_message(struct sqlite *s, uint64_t after, uint64_t only, uint64_t *out_id, uint32_t *out_count)
+static enum status remove_message(
+    struct sqlite *s, uint64_t after, uint64_t only, uint64_t *out_id, uint32_t *out_count)
 {
     scoped_statement *select = NULL;
     TRY(sqlite_query(s,
         "SELECT id, blob, (SELECT count(*) FROM queue_recipient WHERE message = queue_message.id) FROM queue_message"
-        " WHERE id > ?1 AND (?2 = 0 OR id = ?2) ORDER BY id LIMIT 1", &select));
+        " WHERE id > ?1 AND (?2 = 0 OR id = ?2) ORDER BY id LIMIT 1",
+        &select));
     sqlite_bind(select, 1, after);
     sqlite_bind(select, 2, only);
     bool row;
@@ -142,7 +147,8 @@ static enum status find_message(struct sqlite *s, uint64_t id)
     return row ? STATUS_OK : STATUS_NOT_FOUND;
 }
 
-enum status sqlite_queue_change(struct store *store, const struct ask_queue_change *change, wall now, uint32_t *out_count)
+enum status sqlite_queue_change(
+    struct store *store, const struct ask_queue_change *change, wall now, uint32_t *out_count)
 {
     struct sqlite *s = sqlite_of(store);
     uint32_t count = 0;

@@ -8,12 +8,14 @@
 
 /* Version 1.
  *
- * A body's row never changes: with its octets beside it, each change would write them anew.  So the count of references stands in `share`, and only for
- * bodies with more than one; a body that nothing refers to any more gets a row in `orphan`, and sweep() removes both later.
+ * A body's row never changes: with its octets beside it, each change would write them anew.  So the count of references
+ * stands in `share`, and only for bodies with more than one; a body that nothing refers to any more gets a row in
+ * `orphan`, and sweep() removes both later.
  *
- * Ids of bodies and queued messages come from meta.next_id and never return: `expunged` remembers a body's id for a session that is in the middle of
- * reading it, and a courier may settle a message that has long left the queue.  meta.uidvalidity grows over the whole store, so that an account
- * removed and made anew never shows old UIDs under an old UIDVALIDITY (RFC 9051 2.3.1.1). */
+ * Ids of bodies and queued messages come from meta.next_id and never return: `expunged` remembers a body's id for a
+ * session that is in the middle of reading it, and a courier may settle a message that has long left the queue.
+ * meta.uidvalidity grows over the whole store, so that an account removed and made anew never shows old UIDs under an
+ * old UIDVALIDITY (RFC 9051 2.3.1.1). */
 static const char version_1[] =
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     /* It starts at the time, so that a store made anew for the same people differs from the one before. */
@@ -31,7 +33,8 @@ static const char version_1[] =
     "CREATE INDEX alias_target ON alias (target);"
 
     "CREATE TABLE mailbox (id INTEGER PRIMARY KEY AUTOINCREMENT,"
-    " account INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE, name TEXT NOT NULL, uidvalidity INTEGER NOT NULL,"
+    " account INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE, name TEXT NOT NULL, uidvalidity INTEGER NOT "
+    "NULL,"
     " uidnext INTEGER NOT NULL, highestmodseq INTEGER NOT NULL, messages INTEGER NOT NULL, octets INTEGER NOT NULL,"
     " special_use TEXT NOT NULL, subscribed INTEGER NOT NULL, UNIQUE (account, name)) STRICT;"
     "CREATE TABLE message (mailbox INTEGER, uid INTEGER, modseq INTEGER NOT NULL, flags INTEGER NOT NULL,"
@@ -47,13 +50,16 @@ static const char version_1[] =
     "CREATE TABLE orphan (blob INTEGER PRIMARY KEY, since INTEGER NOT NULL) STRICT;"
 
     /* due: when the next recipient waits for an attempt, or when the claim ends; null: all are held. */
-    "CREATE TABLE queue_message (id INTEGER PRIMARY KEY, blob INTEGER NOT NULL, sender TEXT NOT NULL, envid TEXT NOT NULL,"
-    " session TEXT NOT NULL, size INTEGER NOT NULL, skip INTEGER NOT NULL, body_type INTEGER NOT NULL, utf8 INTEGER NOT NULL,"
+    "CREATE TABLE queue_message (id INTEGER PRIMARY KEY, blob INTEGER NOT NULL, sender TEXT NOT NULL, envid TEXT NOT "
+    "NULL,"
+    " session TEXT NOT NULL, size INTEGER NOT NULL, skip INTEGER NOT NULL, body_type INTEGER NOT NULL, utf8 INTEGER "
+    "NOT NULL,"
     " ret INTEGER NOT NULL, arrived INTEGER NOT NULL, due INTEGER, claim_owner INTEGER NOT NULL,"
     " claim_term INTEGER NOT NULL) STRICT;"
     "CREATE INDEX queue_due ON queue_message (due) WHERE due IS NOT NULL;"
     "CREATE TABLE queue_recipient (message INTEGER REFERENCES queue_message (id) ON DELETE CASCADE, number INTEGER,"
-    " address TEXT NOT NULL, domain TEXT NOT NULL, orcpt TEXT NOT NULL, notify INTEGER NOT NULL, state INTEGER NOT NULL,"
+    " address TEXT NOT NULL, domain TEXT NOT NULL, orcpt TEXT NOT NULL, notify INTEGER NOT NULL, state INTEGER NOT "
+    "NULL,"
     " attempts INTEGER NOT NULL, next_at INTEGER NOT NULL, last_reply TEXT NOT NULL,"
     " PRIMARY KEY (message, number)) STRICT, WITHOUT ROWID;"
     "PRAGMA application_id = " APPLICATION ";";
@@ -78,10 +84,10 @@ static enum status pragma(sqlite3 *db, const char *sql, int64_t *out_value)
 }
 
 /* One line; a full `why` only loses words. */
-#define SAY(why, ...)                             \
-    do {                                          \
-        if (buf_print((why), __VA_ARGS__) != STATUS_OK) \
-            buf_clear(why);                       \
+#define SAY(why, ...)                                                                                                  \
+    do {                                                                                                               \
+        if (buf_print((why), __VA_ARGS__) != STATUS_OK)                                                                \
+            buf_clear(why);                                                                                            \
     } while (0)
 
 static enum status version_of(sqlite3 *db, const struct schema_steps *known, struct buf *why, int *out_version)

@@ -16,7 +16,8 @@ struct schema_steps {
 };
 extern const struct schema_steps schema_steps;
 
-/* Brings the database to the last version in one transaction.  DENIED where the store is newer or not ours, with words in `why`. */
+/* Brings the database to the last version in one transaction.  DENIED where the store is newer or not ours, with words
+ * in `why`. */
 MUST_USE enum status schema_migrate(sqlite3 *db, const struct schema_steps *steps, struct buf *why);
 /* The same question without changing anything, for readers: DENIED unless it is exactly today's version. */
 MUST_USE enum status schema_check(sqlite3 *db, const struct schema_steps *steps, struct buf *why);

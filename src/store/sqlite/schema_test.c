@@ -14,8 +14,14 @@ static const struct schema_step three[] = {
 };
 static const struct schema_steps version_1 = { three, 1 }, version_2 = { three, 2 }, version_3 = { three, 3 };
 
-static int setup(void **state) { return sqlite3_open(":memory:", (sqlite3 **)state) == SQLITE_OK ? 0 : -1; }
-static int teardown(void **state) { return sqlite3_close(*state) == SQLITE_OK ? 0 : -1; }
+static int setup(void **state)
+{
+    return sqlite3_open(":memory:", (sqlite3 **)state) == SQLITE_OK ? 0 : -1;
+}
+static int teardown(void **state)
+{
+    return sqlite3_close(*state) == SQLITE_OK ? 0 : -1;
+}
 
 static int number(sqlite3 *db, const char *sql)
 {
@@ -36,7 +42,8 @@ static void test_step_by_step(void **state)
     assert_int_equal(1, number(db, "PRAGMA user_version"));
     assert_int_equal(STATUS_OK, schema_check(db, &version_1, &why));
     buf_clear(&why);
-    assert_int_equal(STATUS_DENIED, schema_check(db, &version_3, &why)); /* a reader waits until the writer has done it */
+    assert_int_equal(
+        STATUS_DENIED, schema_check(db, &version_3, &why)); /* a reader waits until the writer has done it */
     assert_true(why.len > 0);
     assert_int_equal(STATUS_OK, schema_migrate(db, &version_3, &why)); /* two steps at once, from a filled store */
     assert_int_equal(3, number(db, "PRAGMA user_version"));
@@ -64,7 +71,8 @@ static void test_failing_step(void **state)
 {
     sqlite3 *db = *state;
     struct buf why = BUF(1000);
-    const struct schema_step broken[] = { three[0], three[1], { 2, "CREATE TABLE b (z); INSERT INTO nowhere VALUES (1);" } };
+    const struct schema_step broken[] = { three[0], three[1],
+        { 2, "CREATE TABLE b (z); INSERT INTO nowhere VALUES (1);" } };
     assert_int_equal(STATUS_OK, schema_migrate(db, &version_1, &why));
     assert_int_not_equal(STATUS_OK, schema_migrate(db, &(struct schema_steps){ broken, 3 }, &why));
     assert_true(slice_has(buf_slice(&why), S("nowhere")));
@@ -103,7 +111,11 @@ static void test_ours(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_step_by_step), TEST(test_newer_is_refused), TEST(test_failing_step), TEST(test_strange_database), TEST(test_ours),
+        TEST(test_step_by_step),
+        TEST(test_newer_is_refused),
+        TEST(test_failing_step),
+        TEST(test_strange_database),
+        TEST(test_ours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

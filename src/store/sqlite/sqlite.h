@@ -1,7 +1,8 @@
 /* sqlite.h - the inside of the embedded store, for this folder only.
  *
- * WAL, synchronous=FULL, one connection that writes and checkpoints; readers are query_only and never checkpoint.  That is more than tidiness:
- * SQLite before 3.51.3 can damage a WAL database when a commit that restarts the log on one connection meets a checkpoint on another. */
+ * WAL, synchronous=FULL, one connection that writes and checkpoints; readers are query_only and never checkpoint.  That
+ * is more than tidiness: SQLite before 3.51.3 can damage a WAL database when a commit that restarts the log on one
+ * connection meets a checkpoint on another. */
 #pragma once
 
 #include <sqlite3.h>
@@ -18,8 +19,8 @@ enum mark {
     MARK_OPEN,    /* a savepoint stands at the mark */
 };
 
-/* INBOX of one account as the writer knows it; `dirty` ones are written before a savepoint and before the commit, so that a batch of messages
- * to one account updates its row once. */
+/* INBOX of one account as the writer knows it; `dirty` ones are written before a savepoint and before the commit, so
+ * that a batch of messages to one account updates its row once. */
 struct inbox {
     struct list dirty;
     bool is_dirty;
@@ -45,21 +46,26 @@ struct sqlite {
     /* the writer's */
     bool in_transaction, changed;
     enum mark mark;
-    enum status broken;        /* this transaction cannot be saved any more, and why */
-    struct map inboxes;        /* account id -> struct inbox */
+    enum status broken; /* this transaction cannot be saved any more, and why */
+    struct map inboxes; /* account id -> struct inbox */
     struct list dirty;
     uint64_t next_id, last_id; /* ids that were set aside by meta.next_id */
     struct buf doomed;         /* files to unlink once the commit is through, each name ended by NUL */
     size_t doomed_at_mark;
-    int wal_pages, wal_copied, wal_retry; /* length of the log, how much of it is in the database, when to wait for readers again */
+    int wal_pages, wal_copied,
+        wal_retry; /* length of the log, how much of it is in the database, when to wait for readers again */
 };
 
-static inline struct sqlite *sqlite_of(struct store *store) { return (struct sqlite *)(void *)store; }
+static inline struct sqlite *sqlite_of(struct store *store)
+{
+    return (struct sqlite *)(void *)store;
+}
 
 /* open.c */
 MUST_USE enum status sqlite_open(const struct store_plan *plan, struct store **out_store, struct buf *why);
 
-/* statement.c - prepared statements live as long as the connection.  `sql` must be a constant: it is found by its address. */
+/* statement.c - prepared statements live as long as the connection.  `sql` must be a constant: it is found by its
+ * address. */
 static inline void scoped_statement_reset(sqlite3_stmt **statement)
 {
     if (*statement) {
@@ -74,10 +80,10 @@ void sqlite_bind_text(sqlite3_stmt *statement, int at, struct slice text);
 void sqlite_bind_octets(sqlite3_stmt *statement, int at, struct slice octets);
 MUST_USE enum status sqlite_step(struct sqlite *s, sqlite3_stmt *statement, bool *out_row);
 MUST_USE enum status sqlite_run(struct sqlite *s, sqlite3_stmt *statement); /* to the end, whatever rows come */
-/* An insert that may find its key taken (EXISTS) or its owner gone (NOT_FOUND): SQLite took back this one statement, and the transaction
- * goes on. */
+/* An insert that may find its key taken (EXISTS) or its owner gone (NOT_FOUND): SQLite took back this one statement,
+ * and the transaction goes on. */
 MUST_USE enum status sqlite_insert_new(struct sqlite *s, sqlite3_stmt *statement);
-MUST_USE enum status sqlite_run_sql(struct sqlite *s, const char *sql);     /* the same, with nothing to bind */
+MUST_USE enum status sqlite_run_sql(struct sqlite *s, const char *sql); /* the same, with nothing to bind */
 uint64_t sqlite_number(sqlite3_stmt *statement, int column);
 uint32_t sqlite_number32(sqlite3_stmt *statement, int column);
 struct slice sqlite_text(sqlite3_stmt *statement, int column); /* valid until the next step */
@@ -101,8 +107,8 @@ enum status sqlite_account_password(struct store *store, uint32_t id, struct sli
 enum status sqlite_account_set(struct store *store, uint32_t id, bool enabled, bool pop_before_smtp);
 enum status sqlite_account_remove(struct store *store, uint32_t id);
 enum status sqlite_account_seen(struct store *store, uint32_t id, wall when);
-enum status sqlite_each_account(struct store *store, uint32_t only_id,
-    enum status (*each)(void *, const struct store_account *), void *context);
+enum status sqlite_each_account(
+    struct store *store, uint32_t only_id, enum status (*each)(void *, const struct store_account *), void *context);
 
 /* device.c */
 enum status sqlite_device_add(struct store *store, const struct store_device *device, uint32_t *out_id);
@@ -116,8 +122,10 @@ enum status sqlite_alias_add(struct store *store, const struct store_alias *alia
 enum status sqlite_alias_remove(struct store *store, struct slice address, struct slice target, uint32_t *out_count);
 enum status sqlite_domain_add(struct store *store, struct slice name);
 enum status sqlite_domain_remove(struct store *store, struct slice name);
-enum status sqlite_each_alias(struct store *store, enum status (*each)(void *, const struct store_alias *), void *context);
-enum status sqlite_each_domain(struct store *store, enum status (*each)(void *, const struct store_domain *), void *context);
+enum status sqlite_each_alias(
+    struct store *store, enum status (*each)(void *, const struct store_alias *), void *context);
+enum status sqlite_each_domain(
+    struct store *store, enum status (*each)(void *, const struct store_domain *), void *context);
 
 /* mailbox.c */
 MUST_USE enum status sqlite_mailboxes_add(struct sqlite *s, uint32_t account);
@@ -126,15 +134,15 @@ void sqlite_inbox_changed(struct sqlite *s, struct inbox *inbox);
 MUST_USE enum status sqlite_inboxes_flush(struct sqlite *s);
 void sqlite_inboxes_forget(struct sqlite *s);
 void sqlite_inbox_forget(struct sqlite *s, uint32_t account);
-enum status sqlite_drop_list(struct store *store, uint32_t account, const struct ask_drop_list *ask, struct arena *arena,
-    struct answer_drop_list *out);
+enum status sqlite_drop_list(struct store *store, uint32_t account, const struct ask_drop_list *ask,
+    struct arena *arena, struct answer_drop_list *out);
 enum status sqlite_usage(struct store *store, uint32_t account, uint32_t *out_messages, uint64_t *out_octets);
 enum status sqlite_counts(struct store *store, struct store_counts *out);
 
 /* message.c */
 enum status sqlite_deliver(struct store *store, const struct store_message *message, uint64_t *out_queue_id);
-enum status sqlite_message_next(struct store *store, uint32_t account, uint32_t after, uint32_t until, uint32_t *out_uid,
-    uint64_t *out_stored);
+enum status sqlite_message_next(
+    struct store *store, uint32_t account, uint32_t after, uint32_t until, uint32_t *out_uid, uint64_t *out_stored);
 
 /* blob.c - bodies in the database or beside it, and when they may go */
 MUST_USE enum status sqlite_blob_add(struct sqlite *s, uint64_t id, const struct store_body *body);
@@ -142,28 +150,31 @@ MUST_USE enum status sqlite_blob_share(struct sqlite *s, uint64_t id, uint64_t r
 MUST_USE enum status sqlite_blob_drop(struct sqlite *s, uint64_t id);
 struct blob_page {
     uint64_t id, stored, at;
-    struct slice file, data;   /* data: all of it, where it came with the row */
+    struct slice file, data; /* data: all of it, where it came with the row */
     size_t room;
 };
-MUST_USE enum status sqlite_blob_read(struct sqlite *s, const struct blob_page *page, struct buf *out, uint64_t *out_next);
-enum status sqlite_message_read(struct store *store, const struct store_page *page, size_t room, struct buf *out,
-    uint64_t *out_next);
+MUST_USE enum status sqlite_blob_read(
+    struct sqlite *s, const struct blob_page *page, struct buf *out, uint64_t *out_next);
+enum status sqlite_message_read(
+    struct store *store, const struct store_page *page, size_t room, struct buf *out, uint64_t *out_next);
 enum status sqlite_free_octets(struct store *store, uint64_t *out);
 
 /* expunge.c */
-enum status sqlite_expunge(struct store *store, uint32_t account, const struct uid_range *ranges, size_t count,
-    uint32_t *out_removed);
+enum status sqlite_expunge(
+    struct store *store, uint32_t account, const struct uid_range *ranges, size_t count, uint32_t *out_removed);
 MUST_USE enum status sqlite_mailboxes_empty(struct sqlite *s, uint32_t account);
 enum status sqlite_sweep(struct store *store, wall before, uint32_t most, uint32_t *out_swept);
 MUST_USE enum status sqlite_sweep_files(struct sqlite *s); /* at start: files that no row names */
 void sqlite_doomed_unlink(struct sqlite *s);
 
 /* queue.c */
-MUST_USE enum status sqlite_queue_add(struct sqlite *s, const struct store_message *message, uint64_t blob, uint64_t *out_id);
-enum status sqlite_queue_claim(struct store *store, const struct store_claim *claim, struct arena *arena, struct answer_claim *out);
+MUST_USE enum status sqlite_queue_add(
+    struct sqlite *s, const struct store_message *message, uint64_t blob, uint64_t *out_id);
+enum status sqlite_queue_claim(
+    struct store *store, const struct store_claim *claim, struct arena *arena, struct answer_claim *out);
 enum status sqlite_queue_next_due(struct store *store, wall *out_when);
-enum status sqlite_queue_read(struct store *store, uint64_t id, uint64_t at, size_t room, struct buf *out, uint64_t *out_next,
-    uint32_t *out_skip);
+enum status sqlite_queue_read(struct store *store, uint64_t id, uint64_t at, size_t room, struct buf *out,
+    uint64_t *out_next, uint32_t *out_skip);
 enum status sqlite_queue_settle(struct store *store, const struct ask_settle *settle, wall now, bool *out_done);
 enum status sqlite_queue_release_claims(struct store *store);
 
@@ -171,7 +182,8 @@ MUST_USE enum status sqlite_queue_remove(struct sqlite *s, uint64_t id, uint64_t
 MUST_USE enum status sqlite_queue_reckon(struct sqlite *s, uint64_t first, uint64_t last);
 
 /* queue_list.c */
-enum status sqlite_queue_list(struct store *store, const struct ask_queue_list *ask, struct arena *arena,
-    struct answer_queue_list *out);
+enum status sqlite_queue_list(
+    struct store *store, const struct ask_queue_list *ask, struct arena *arena, struct answer_queue_list *out);
 enum status sqlite_queue_show(struct store *store, uint64_t id, struct arena *arena, struct answer_queue_show *out);
-enum status sqlite_queue_change(struct store *store, const struct ask_queue_change *change, wall now, uint32_t *out_count);
+enum status sqlite_queue_change(
+    struct store *store, const struct ask_queue_change *change, wall now, uint32_t *out_count);

@@ -6,8 +6,8 @@
 
 #define FIRST_CAP 128u /* a power of two; the store has about 70 statements */
 
-/* Any failure of SQLite inside a transaction spoils the whole of it: SQLite may have rolled back by itself, and what followed
- * would then be committed statement by statement. */
+/* Any failure of SQLite inside a transaction spoils the whole of it: SQLite may have rolled back by itself, and what
+ * followed would then be committed statement by statement. */
 static enum status spoil(struct sqlite *s, enum status status)
 {
     if (s->in_transaction && s->broken == STATUS_OK)
@@ -15,8 +15,9 @@ static enum status spoil(struct sqlite *s, enum status status)
     return status;
 }
 
-/* SQLite says FULL only for a write that meets ENOSPC.  A quota, a size limit, or a sync that finds no room are IOERR to it, and
- * sqlite3_system_errno() knows nothing of a failed COMMIT; so errno is cleared before each step and read after it. */
+/* SQLite says FULL only for a write that meets ENOSPC.  A quota, a size limit, or a sync that finds no room are IOERR
+ * to it, and sqlite3_system_errno() knows nothing of a failed COMMIT; so errno is cleared before each step and read
+ * after it. */
 static enum status status_of_io(void)
 {
     return errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? STATUS_FULL : STATUS_IO;
@@ -162,7 +163,8 @@ enum status sqlite_run_sql(struct sqlite *s, const char *sql)
 uint64_t sqlite_number(sqlite3_stmt *statement, int column)
 {
     int64_t number = sqlite3_column_int64(statement, column);
-    return number < 0 ? 0 : (uint64_t)number; /* we never store one below zero: a spoiled file must not become a huge one */
+    return number < 0 ? 0
+                      : (uint64_t)number; /* we never store one below zero: a spoiled file must not become a huge one */
 }
 
 uint32_t sqlite_number32(sqlite3_stmt *statement, int column)

@@ -1,11 +1,11 @@
 #include "base/must.h"
 #include "store/sqlite/sqlite.h"
 
-#define ID_BLOCK       1024u /* ids set aside at once: one update of meta for so many messages */
-#define WAL_REST       1000  /* pages of 8 KiB in the log before a moment of rest is used to copy them */
-#define WAL_HARD       8000  /* pages before a commit must copy them, rest or not: 64 MiB */
-#define RESTART_WAIT   200   /* ms that a commit beyond WAL_HARD waits for readers */
-#define ORDINARY_WAIT  5000  /* ms for all other locks: only a start may meet one */
+#define ID_BLOCK      1024u /* ids set aside at once: one update of meta for so many messages */
+#define WAL_REST      1000  /* pages of 8 KiB in the log before a moment of rest is used to copy them */
+#define WAL_HARD      8000  /* pages before a commit must copy them, rest or not: 64 MiB */
+#define RESTART_WAIT  200   /* ms that a commit beyond WAL_HARD waits for readers */
+#define ORDINARY_WAIT 5000  /* ms for all other locks: only a start may meet one */
 
 /* Nothing in memory may outlive the transaction in which it was learned. */
 static void forget(struct sqlite *s)
@@ -48,8 +48,8 @@ enum status sqlite_writing(struct sqlite *s)
     return STATUS_OK;
 }
 
-/* Costs nothing by itself: the savepoint, which makes SQLite copy each page that is changed after it, is set by the first change
- * that follows, and none is needed before the first job of a transaction. */
+/* Costs nothing by itself: the savepoint, which makes SQLite copy each page that is changed after it, is set by the
+ * first change that follows, and none is needed before the first job of a transaction. */
 enum status sqlite_mark(struct store *store)
 {
     struct sqlite *s = sqlite_of(store);
@@ -99,8 +99,9 @@ void sqlite_rollback(struct store *store)
     forget(s);
 }
 
-/* Passive copies what no reader still needs and waits for nobody; once all is copied and no reader looks into the log, the next
- * commit starts it from the front.  Failing is no loss: the log holds everything, and the next attempt copies again. */
+/* Passive copies what no reader still needs and waits for nobody; once all is copied and no reader looks into the log,
+ * the next commit starts it from the front.  Failing is no loss: the log holds everything, and the next attempt copies
+ * again. */
 static void checkpoint(struct sqlite *s, int mode)
 {
     int pages = 0, copied = 0;
@@ -156,7 +157,10 @@ static int log_grew(void *context, sqlite3 *db, const char *name, int pages)
     return SQLITE_OK;
 }
 
-void sqlite_watch_log(struct sqlite *s) { sqlite3_wal_hook(s->db, log_grew, s); }
+void sqlite_watch_log(struct sqlite *s)
+{
+    sqlite3_wal_hook(s->db, log_grew, s);
+}
 
 enum status sqlite_take_id(struct sqlite *s, uint64_t *out_id)
 {
