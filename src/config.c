@@ -76,7 +76,6 @@ static const struct config_setting table[] = {
 
     TIME("pop3.login_delay",        pop3_login_delay, "0s", "0s-1h", "least time between two POP3 logins of one account (RFC 2449 6.5)"),
 
-    NUMBER("users.supervisor",      uid_supervisor, "0", "user id", IDS, "as root: stays root if 0"),
     NUMBER("users.mx",              uid_mx, "0", "user id", IDS, "as root: whom the mx processes become"),
     NUMBER("users.user",            uid_user, "0", "user id", IDS, "as root: whom the user processes become"),
     NUMBER("users.keeper",          uid_keeper, "0", "user id", IDS, "as root: whom the keeper becomes; owner of the store"),
@@ -177,7 +176,7 @@ enum status config_set(struct settings *settings, struct slice name, struct slic
 
 static bool uids_clash(const struct settings *s)
 {
-    const uint32_t ids[] = { s->uid_supervisor, s->uid_mx, s->uid_user, s->uid_keeper, s->uid_courier };
+    const uint32_t ids[] = { s->uid_mx, s->uid_user, s->uid_keeper, s->uid_courier };
     for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++)
         for (size_t j = 0; j < i; j++)
             if (ids[i] != 0 && ids[i] == ids[j])

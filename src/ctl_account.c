@@ -62,7 +62,7 @@ int cmd_account_list(struct ctl *ctl)
     do {
         int code = ctl_ask(ctl, &ask, "account list", &answer);
         if (code != CTL_DONE)
-            return code;
+            return ctl_drop(rows, code);
         for (uint32_t at = 0; at < answer.account_list.rows.count; at++)
             json_array_append_new(rows, object_of(row_of(struct account_row, answer.account_list.rows, at)));
         if (answer.account_list.rows.count > 0)
@@ -90,11 +90,28 @@ static void show_list(const char *title, const json_t *rows, const char *first, 
     }
 }
 
+/* Fills in what belongs to the account; the three lists are the object's then. */
+static int put_belongings(struct ctl *ctl, struct slice address, json_t *object)
+{
+    static const struct {
+        const char *key;
+        int (*rows)(struct ctl *ctl, struct slice about, json_t *out_rows);
+    } lists[] = { { "devices", ctl_device_rows }, { "aliases", ctl_alias_rows }, { "leases", ctl_lease_rows } };
+    for (size_t at = 0; at < sizeof lists / sizeof lists[0]; at++) {
+        json_t *rows = json_array();
+        int set = json_object_set_new(object, lists[at].key, rows);
+        must(set == 0);
+        int code = lists[at].rows(ctl, address, rows);
+        if (code != CTL_DONE)
+            return code;
+    }
+    return CTL_DONE;
+}
+
 int cmd_account_show(struct ctl *ctl)
 {
     struct answer answer;
     struct ask ask = { .kind = ASK_ACCOUNT_LIST, .fd = -1 };
-    json_t *devices = json_array(), *aliases = json_array(), *leases = json_array();
     struct slice address;
     int code = ctl_typed_address(ctl, ctl->arguments[0], &address);
     ask.list.about = address;
@@ -105,26 +122,17 @@ int cmd_account_show(struct ctl *ctl)
     if (answer.account_list.rows.count == 0)
         return ctl_failed("there is no account %s; 'ekirei account list' shows all", ctl->arguments[0]);
     json_t *object = object_of(row_of(struct account_row, answer.account_list.rows, 0));
-    code = ctl_device_rows(ctl, address, devices);
-    if (code == CTL_DONE)
-        code = ctl_alias_rows(ctl, address, aliases);
-    if (code == CTL_DONE)
-        code = ctl_lease_rows(ctl, address, leases);
+    code = put_belongings(ctl, address, object);
     if (code != CTL_DONE)
-        return code;
-    json_object_set(object, "devices", devices);
-    json_object_set(object, "aliases", aliases);
-    json_object_set(object, "leases", leases);
+        return ctl_drop(object, code);
+    json_incref(object);
     code = ctl_print_object(ctl, object, columns);
     if (!ctl->json) {
-        show_list("device", devices, "name", "last_used");
-        show_list("alias", aliases, "address", "target");
-        show_list("lease", leases, "ip", "seconds_left");
+        show_list("device", json_object_get(object, "devices"), "name", "last_used");
+        show_list("alias", json_object_get(object, "aliases"), "address", "target");
+        show_list("lease", json_object_get(object, "leases"), "ip", "seconds_left");
     }
-    json_decref(devices);
-    json_decref(aliases);
-    json_decref(leases);
-    return code;
+    return ctl_drop(object, code);
 }
 
 int cmd_account_password(struct ctl *ctl)

@@ -50,7 +50,7 @@ int cmd_device_list(struct ctl *ctl)
     int code = ctl->arguments[0] ? ctl_typed_address(ctl, ctl->arguments[0], &about) : CTL_DONE;
     if (code == CTL_DONE)
         code = ctl_device_rows(ctl, about, rows);
-    return code == CTL_DONE ? ctl_print_rows(ctl, rows, columns, "no device passwords") : code;
+    return code == CTL_DONE ? ctl_print_rows(ctl, rows, columns, "no device passwords") : ctl_drop(rows, code);
 }
 
 static const struct ctl_column made[] = {

@@ -61,7 +61,7 @@ int cmd_alias_list(struct ctl *ctl)
     int code = ctl->arguments[0] ? typed_alias(ctl, ctl->arguments[0], &about) : CTL_DONE;
     if (code == CTL_DONE)
         code = ctl_alias_rows(ctl, about, rows);
-    return code == CTL_DONE ? ctl_print_rows(ctl, rows, alias_columns, "no aliases") : code;
+    return code == CTL_DONE ? ctl_print_rows(ctl, rows, alias_columns, "no aliases") : ctl_drop(rows, code);
 }
 
 int cmd_alias_add(struct ctl *ctl)
@@ -113,7 +113,7 @@ int cmd_domain_list(struct ctl *ctl)
     do {
         int code = ctl_ask(ctl, &ask, "domain list", &answer);
         if (code != CTL_DONE)
-            return code;
+            return ctl_drop(objects, code);
         const struct rows *rows = &answer.domain_list.rows;
         for (uint32_t at = 0; at < rows->count; at++) {
             const struct domain_row *row = row_of(struct domain_row, *rows, at);

@@ -76,6 +76,8 @@ struct ctl_column {
 };
 /* An array of objects: as JSON whole, for people as an aligned table of these columns (`none` where there is no row).  Takes over `rows`. */
 int ctl_print_rows(const struct ctl *ctl, json_t *rows, const struct ctl_column *columns, const char *none);
+/* Gives `code` back; for what will not be printed, because something failed.  Takes over `value`. */
+int ctl_drop(json_t *value, int code);
 /* One object: as JSON, or a "name: value" line for each column.  Takes over `object`. */
 int ctl_print_object(const struct ctl *ctl, json_t *object, const struct ctl_column *columns);
 /* One line for people, or the object for machines.  Takes over `object`. */

@@ -243,6 +243,12 @@ static int print_json(json_t *value)
     return CTL_DONE;
 }
 
+int ctl_drop(json_t *value, int code)
+{
+    json_decref(value);
+    return code;
+}
+
 int ctl_print_rows(const struct ctl *ctl, json_t *rows, const struct ctl_column *columns, const char *none)
 {
     if (ctl->json)

@@ -34,7 +34,7 @@ int cmd_queue_list(struct ctl *ctl)
     do {
         int code = ctl_ask(ctl, &ask, "queue list", &answer);
         if (code != CTL_DONE)
-            return code;
+            return ctl_drop(objects, code);
         const struct rows *rows = &answer.queue_list.rows;
         for (uint32_t at = 0; at < rows->count; at++) {
             const struct queue_row *row = row_of(struct queue_row, *rows, at);

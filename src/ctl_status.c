@@ -55,7 +55,7 @@ int cmd_lease_list(struct ctl *ctl)
     int code = ctl->arguments[0] ? ctl_typed_address(ctl, ctl->arguments[0], &about) : CTL_DONE;
     if (code == CTL_DONE)
         code = ctl_lease_rows(ctl, about, rows);
-    return code == CTL_DONE ? ctl_print_rows(ctl, rows, lease_columns, "no leases: nobody may send by POP before SMTP now") : code;
+    return code == CTL_DONE ? ctl_print_rows(ctl, rows, lease_columns, "no leases: nobody may send by POP before SMTP now") : ctl_drop(rows, code);
 }
 
 int cmd_lease_revoke(struct ctl *ctl)

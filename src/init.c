@@ -118,7 +118,7 @@ static int fix_ids(struct init *init)
 {
     static const struct {
         const char *setting, *user;
-    } roles[] = { { "users.supervisor", "ekirei-supervisor" }, { "users.mx", "ekirei-mx" }, { "users.user", "ekirei-user" },
+    } roles[] = { { "users.mx", "ekirei-mx" }, { "users.user", "ekirei-user" },
         { "users.keeper", "ekirei-keeper" }, { "users.courier", "ekirei-courier" } };
     enum { ROLES = sizeof roles / sizeof roles[0] };
     uint32_t ids[ROLES], next = FIRST_ID;
@@ -230,7 +230,9 @@ static enum status put_settings(const struct init *init, struct buf *out, bool i
         TRY(buf_print(out, in_sections ? "" : "\n"));
         TRY(buf_put(out, key));
         TRY(buf_put(out, S(" = ")));
+        size_t before = out->len;
         TRY(config_print(init->settings, at, out));
+        out->len -= out->len == before; /* an empty list: no space at the end of the line */
         TRY(buf_put_byte(out, '\n'));
     }
     return STATUS_OK;
@@ -341,8 +343,8 @@ static int tell(struct init *init)
     ctl_put_text(object, "ca", slice_of(ca));
     return ctl_print_line(ctl, object,
         "%s is ready for mail to %.*s.\n\n"
-        "  ekirei account add NAME@%.*s --dir %s     makes the first account\n"
-        "  ekirei serve --dir %s                     runs the server\n\n"
+        "The first account:   ekirei account add NAME@%.*s --dir %s\n"
+        "The server:          ekirei serve --dir %s\n\n"
         "Mail programs need to trust %s once, or set tls.certificate and tls.key to a certificate that they know.",
         ctl->dir, (int)init->domain.len, init->domain.ptr, (int)init->domain.len, init->domain.ptr, ctl->dir, ctl->dir, ca);
 }
