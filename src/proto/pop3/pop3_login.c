@@ -27,7 +27,7 @@ enum password_lane pop3_lane(const struct session *s)
 /* The password, if there is one, is not looked at: a right guess and a wrong one are refused alike (C058, C059). */
 void pop3_refuse_cleartext(struct session *s)
 {
-    pop3_note(s, "pop3.cleartext", true, "reason", S("a password was offered without TLS"));
+    pop3_note(s, "pop3.cleartext", true, "reason", S("a password login without TLS"));
     pop3_forget_login(pop3_of(s));
     pop3_error(s, POP3_NEEDS_TLS);
 }

@@ -27,12 +27,14 @@ struct client_job {
     bool implicit_tls;
 };
 
+/* With implicit_tls the first wish is CLIENT_TLS.  Octets that client_feed() leaves may be dropped.  DONE: every recipient has an outcome; QUIT
+ * was said, and its reply is not waited for, so that settling is not either. */
 enum client_wish { CLIENT_READ, CLIENT_SEND, CLIENT_TLS, CLIENT_BODY /* give more plain octets with client_body() */, CLIENT_DONE };
 
 struct client;
 struct client *client_open(const struct client_job *job, struct arena *arena, msec now);
 size_t client_feed(struct client *c, struct slice wire, msec now);
-void client_body(struct client *c, struct slice plain, bool last, msec now);
+void client_body(struct client *c, struct slice plain, bool last, msec now); /* at most 1 MiB a call */
 void client_secured(struct client *c, msec now);
 /* Connection refused, reset, timed out, or the deadline passed: recipients without a final outcome become DEFERRED with `reason`. */
 void client_lost(struct client *c, struct slice reason, msec now);
