@@ -142,8 +142,9 @@ static void test_rolled_back_first_delivery(void **state)
     deliver_one(c, id, 2, 200);
     contract_reopen(c);
     deliver_one(c, id, 3, 300);
+    deliver_one(c, id, 4, 400);
     contract_list(c, c->store, id, &list);
-    assert_int_equal(2, list.rows.count);
+    assert_int_equal(3, list.rows.count);
     contract_read(c, c->store, id, uid_of(&list, 0), 2, 200, 65536);
     contract_list(c, c->store, id, &list);
     contract_read(c, c->store, id, uid_of(&list, 1), 3, 300, 65536);

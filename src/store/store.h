@@ -29,6 +29,8 @@ struct store_plan {
 };
 MUST_USE enum status store_open(const struct store_plan *plan, struct store **out_store, struct buf *why);
 void store_close(struct store *store);
+/* A line for the log at start about the engine beneath: its name and version, and what is to be known about it. */
+const char *store_engine(void);
 
 struct store_account {
     uint32_t id;

@@ -300,6 +300,7 @@ static void test_open(void **state)
     struct store *second = NULL;
     assert_status(STATUS_BUSY, contract_open(c, STORE_WRITER, false, 0, &second));
     assert_true(c->why.len > 0);
+    assert_true(store_engine()[0] != '\0');
     assert_status(STATUS_BUSY, contract_open(c, STORE_WRITER, false, 60, &second));
     assert_ok(contract_open(c, STORE_READER, false, 0, &second));
     store_close(second);

@@ -41,8 +41,8 @@ enum status sqlite_blob_drop(struct sqlite *s, uint64_t id)
     sqlite_bind(update, 1, id);
     TRY(sqlite_run(s, update));
     TRY(sqlite_query(s,
-        "INSERT INTO orphan (blob, since) SELECT ?1, ?2 WHERE coalesce((SELECT refs FROM share WHERE blob = ?1), 0) = "
-        "0",
+        "INSERT INTO orphan (blob, since) SELECT ?1, ?2 WHERE coalesce((SELECT refs FROM share WHERE blob = ?1), 0)"
+        " = 0",
         &orphan));
     sqlite_bind(orphan, 1, id);
     sqlite_bind(orphan, 2, clock_wall());

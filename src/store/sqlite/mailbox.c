@@ -36,8 +36,8 @@ enum status sqlite_mailboxes_add(struct sqlite *s, uint32_t account)
         TRY(take_uidvalidity(s, &uidvalidity));
         scoped_statement *insert = NULL;
         TRY(sqlite_query(s,
-            "INSERT INTO mailbox (account, name, uidvalidity, uidnext, highestmodseq, messages, octets, special_use, "
-            "subscribed)"
+            "INSERT INTO mailbox (account, name, uidvalidity, uidnext, highestmodseq, messages, octets,"
+            " special_use, subscribed)"
             " VALUES (?1, ?2, ?3, 1, 1, 0, 0, ?4, 1)",
             &insert));
         sqlite_bind(insert, 1, account);

@@ -159,8 +159,8 @@ static enum status prepare_writer(struct sqlite *s, struct buf *why)
      * and commit() of this connection see to it. */
     TRY(run(s,
         "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536;"
-        "PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = ON; PRAGMA secure_delete = OFF; PRAGMA wal_autocheckpoint = "
-        "0;",
+        "PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = ON; PRAGMA secure_delete = OFF;"
+        "PRAGMA wal_autocheckpoint = 0;",
         why));
     TRY(schema_migrate(s->db, &schema_steps, why));
     sqlite_watch_log(s);
@@ -171,8 +171,8 @@ static enum status prepare_reader(struct sqlite *s, struct buf *why)
 {
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     TRY(run(s,
-        "PRAGMA query_only = ON; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; PRAGMA cache_size = "
-        "-16384;",
+        "PRAGMA query_only = ON; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY;"
+        "PRAGMA cache_size = -16384;",
         why));
     return schema_check(s->db, &schema_steps, why);
 }

@@ -34,8 +34,8 @@ enum status sqlite_queue_add(struct sqlite *s, const struct store_message *messa
         const struct store_remote *remote = &message->remotes[i];
         scoped_statement *insert = NULL;
         TRY(sqlite_query(s,
-            "INSERT INTO queue_recipient (message, number, address, domain, orcpt, notify, state, attempts, next_at, "
-            "last_reply)"
+            "INSERT INTO queue_recipient (message, number, address, domain, orcpt, notify, state, attempts,"
+            " next_at, last_reply)"
             " VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, '')",
             &insert));
         sqlite_bind(insert, 1, id);
@@ -201,8 +201,8 @@ static enum status settle_recipient(struct sqlite *s, uint64_t id, const struct 
         return sqlite_run(s, gone);
     }
     TRY(sqlite_query(s,
-        "UPDATE queue_recipient SET attempts = attempts + 1, next_at = ?3, last_reply = ?4 WHERE message = ?1 AND "
-        "number = ?2",
+        "UPDATE queue_recipient SET attempts = attempts + 1, next_at = ?3, last_reply = ?4 WHERE message = ?1"
+        " AND number = ?2",
         &deferred));
     sqlite_bind(deferred, 1, id);
     sqlite_bind(deferred, 2, recipient->id);

@@ -33,9 +33,9 @@ static const char version_1[] =
     "CREATE INDEX alias_target ON alias (target);"
 
     "CREATE TABLE mailbox (id INTEGER PRIMARY KEY AUTOINCREMENT,"
-    " account INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE, name TEXT NOT NULL, uidvalidity INTEGER NOT "
-    "NULL,"
-    " uidnext INTEGER NOT NULL, highestmodseq INTEGER NOT NULL, messages INTEGER NOT NULL, octets INTEGER NOT NULL,"
+    " account INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE, name TEXT NOT NULL,"
+    " uidvalidity INTEGER NOT NULL, uidnext INTEGER NOT NULL, highestmodseq INTEGER NOT NULL,"
+    " messages INTEGER NOT NULL, octets INTEGER NOT NULL,"
     " special_use TEXT NOT NULL, subscribed INTEGER NOT NULL, UNIQUE (account, name)) STRICT;"
     "CREATE TABLE message (mailbox INTEGER, uid INTEGER, modseq INTEGER NOT NULL, flags INTEGER NOT NULL,"
     " keywords TEXT NOT NULL, internaldate INTEGER NOT NULL, size INTEGER NOT NULL, pop3_size INTEGER NOT NULL,"
@@ -50,17 +50,14 @@ static const char version_1[] =
     "CREATE TABLE orphan (blob INTEGER PRIMARY KEY, since INTEGER NOT NULL) STRICT;"
 
     /* due: when the next recipient waits for an attempt, or when the claim ends; null: all are held. */
-    "CREATE TABLE queue_message (id INTEGER PRIMARY KEY, blob INTEGER NOT NULL, sender TEXT NOT NULL, envid TEXT NOT "
-    "NULL,"
-    " session TEXT NOT NULL, size INTEGER NOT NULL, skip INTEGER NOT NULL, body_type INTEGER NOT NULL, utf8 INTEGER "
-    "NOT NULL,"
-    " ret INTEGER NOT NULL, arrived INTEGER NOT NULL, due INTEGER, claim_owner INTEGER NOT NULL,"
-    " claim_term INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE queue_message (id INTEGER PRIMARY KEY, blob INTEGER NOT NULL, sender TEXT NOT NULL,"
+    " envid TEXT NOT NULL, session TEXT NOT NULL, size INTEGER NOT NULL, skip INTEGER NOT NULL,"
+    " body_type INTEGER NOT NULL, utf8 INTEGER NOT NULL, ret INTEGER NOT NULL, arrived INTEGER NOT NULL, due INTEGER,"
+    " claim_owner INTEGER NOT NULL, claim_term INTEGER NOT NULL) STRICT;"
     "CREATE INDEX queue_due ON queue_message (due) WHERE due IS NOT NULL;"
     "CREATE TABLE queue_recipient (message INTEGER REFERENCES queue_message (id) ON DELETE CASCADE, number INTEGER,"
-    " address TEXT NOT NULL, domain TEXT NOT NULL, orcpt TEXT NOT NULL, notify INTEGER NOT NULL, state INTEGER NOT "
-    "NULL,"
-    " attempts INTEGER NOT NULL, next_at INTEGER NOT NULL, last_reply TEXT NOT NULL,"
+    " address TEXT NOT NULL, domain TEXT NOT NULL, orcpt TEXT NOT NULL, notify INTEGER NOT NULL,"
+    " state INTEGER NOT NULL, attempts INTEGER NOT NULL, next_at INTEGER NOT NULL, last_reply TEXT NOT NULL,"
     " PRIMARY KEY (message, number)) STRICT, WITHOUT ROWID;"
     "PRAGMA application_id = " APPLICATION ";";
 
