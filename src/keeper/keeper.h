@@ -3,6 +3,7 @@
  * Three laws: it never parses message content; it never hashes a password, signs or searches on its loop thread; it never aborts because of what a gate said. */
 #pragma once
 
+#include "ask/ask.h"
 #include "net/boot.h"
 
 /* Returns the exit status of the process. */

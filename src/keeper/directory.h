@@ -1,0 +1,106 @@
+/* directory.h - accounts, login names, aliases, domains and devices, in memory, and what becomes of a recipient.
+ *
+ * Loaded once; changed on the loop thread after the writer's commit.  Keys are in the form of address_key(): lower case local part '@'
+ * domain. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/ip.h"
+#include "store/store.h"
+
+struct account {
+    uint32_t id;
+    uint32_t generation;         /* grows with every change that ends sessions */
+    struct slice address, login, password;
+    wall created, last_login;
+    bool enabled, pop_before_smtp;
+    bool seen;                   /* last_login is newer than the store's */
+    bool uses_auth;              /* sent with SMTP AUTH since the start */
+    bool has_popped;
+    msec last_pop3;
+    struct list devices;
+    struct account *same_local;  /* the next account with this local part */
+};
+
+struct device {
+    struct list node;
+    uint32_t id;
+    struct account *account;
+    struct slice name, sealed, from;
+    struct network *from_rows;
+    struct networks networks;    /* `from`, read */
+    wall created, expires, last_used;
+    uint32_t mechanisms;
+    uint8_t rights;
+    bool seen;
+};
+
+struct alias {                   /* one target; those of one address are chained */
+    struct slice address, target;
+    struct alias *next;
+};
+
+struct domain {
+    struct slice name;
+    uint32_t accounts;
+    uint32_t order;              /* the first that was added is the default domain */
+};
+
+struct directory {
+    struct map by_address, by_login, by_local, by_id, devices, aliases, domains;
+    uint32_t generation, domain_order;
+};
+
+void directory_done(struct directory *d);
+MUST_USE enum status directory_load(struct directory *d, struct store *store);
+
+struct account *directory_account(const struct directory *d, uint32_t id);
+struct account *directory_find(const struct directory *d, struct slice key);
+struct device *directory_device(const struct directory *d, uint32_t id);
+struct device *directory_find_device(const struct account *account, struct slice name);
+struct domain *directory_domain(const struct directory *d, struct slice name);
+struct alias *directory_alias(const struct directory *d, struct slice key);
+/* A login name: an extra name, an address, or a local part that only one account has (C031). */
+struct account *directory_login(const struct directory *d, struct slice name);
+/* Is it a login name, or the local part of an account? */
+bool directory_has_name(const struct directory *d, struct slice name);
+/* The oldest enabled account, of `domain` if it has one. */
+struct account *directory_oldest(const struct directory *d, struct slice domain);
+struct slice directory_default_domain(const struct directory *d); /* NO_SLICE: none */
+
+/* After a commit.  put_account replaces an account of the same id. */
+struct account *directory_put_account(struct directory *d, const struct store_account *row);
+void directory_remove_account(struct directory *d, uint32_t id); /* with its devices and the aliases to it */
+void directory_set_password(struct directory *d, uint32_t id, struct slice password);
+void directory_set(struct directory *d, uint32_t id, bool enabled, bool pop_before_smtp);
+struct device *directory_put_device(struct directory *d, const struct store_device *row);
+void directory_remove_device(struct directory *d, uint32_t id);
+void directory_put_alias(struct directory *d, const struct store_alias *row);
+uint32_t directory_remove_alias(struct directory *d, struct slice address, struct slice target); /* target empty: all */
+void directory_put_domain(struct directory *d, struct slice name);
+void directory_remove_domain(struct directory *d, struct slice name);
+/* "192.0.2.0/24,2001:db8::/32"; *out_rows is to be released. */
+MUST_USE enum status directory_networks(struct slice text, struct network **out_rows, struct networks *out_networks);
+
+/* ---- resolve.c ---- */
+
+struct target {
+    struct target *next;
+    uint32_t account;            /* 0: elsewhere */
+    struct slice remote;         /* then its address */
+};
+struct resolution {
+    struct target *targets;
+    uint32_t count;
+    bool ours;                   /* the domain is ours, or it is <postmaster> */
+    bool disabled;               /* it exists, but nobody can get it */
+    bool endless;                /* aliases without end, or too many targets (C214) */
+};
+/* `text` is canonical, from a gate: read again.  MALFORMED where it is no address.  An address elsewhere is one remote target. */
+MUST_USE enum status directory_resolve(const struct directory *d, struct slice text, struct arena *arena, struct resolution *out);
+/* May `account` send as this address: its own, with +tag, an alias that leads to it. */
+bool directory_owns(const struct directory *d, const struct account *account, struct slice sender);
+/* Does it belong to any account of ours? */
+bool directory_has_owner(const struct directory *d, struct slice sender);

@@ -1,0 +1,366 @@
+/* manage.c - what the command line changes: accounts and devices.  names.c has aliases and domains, list.c the lists.
+ *
+ * The store first, then the directory in memory, then the answer: a command returns when its change is in force. */
+#include "base/secret.h"
+#include "keeper/impl.h"
+#include "mail/address.h"
+
+enum status keeper_key(struct slice text, struct arena *arena, struct slice *out_key, struct slice *out_domain)
+{
+    struct address address;
+    TRY(address_parse(slice_trim(text), true, arena, &address));
+    if (address.is_literal || address.local.len == 0)
+        return STATUS_MALFORMED;
+    if (out_domain)
+        *out_domain = address.domain;
+    return address_key(&address, arena, out_key);
+}
+
+/* State of all tasks in here. */
+struct change {
+    struct store_account account;
+    struct store_device device;
+    struct buf sealed;
+    uint32_t id;
+    uint32_t *ids;               /* devices to be removed */
+    uint32_t count, cost;
+    bool enabled, pop_before_smtp;
+    char verifier[VAULT_VERIFIER];
+    char password[VAULT_PASSWORD];
+};
+
+static void discard(struct task *task)
+{
+    struct change *change = task->state;
+    wipe(change->password, sizeof change->password);
+    buf_done(&change->sealed);
+}
+
+static struct change *change_new(struct task *task)
+{
+    struct change *change = task_state(task, sizeof *change);
+    change->sealed = BUF(LIMIT_SECRET + 64);
+    change->cost = task->keeper->settings->auth_hash_cost;
+    task->discard = discard;
+    return change;
+}
+
+static void log_change(const char *event, struct slice account) { LOG(LOG_INFO, event, LOG_TEXT("account", account)); }
+
+/* The account that a command names. */
+static enum status find_account(struct task *task, struct slice address, struct account **out_account)
+{
+    struct slice key;
+    TRY(keeper_key(address, &task->arena, &key, NULL));
+    *out_account = directory_find(&task->keeper->directory, key);
+    return *out_account ? STATUS_OK : STATUS_NOT_FOUND;
+}
+
+static void end_leases(struct keeper *keeper, uint32_t account, uint32_t device)
+{
+    lease_revoke(&keeper->leases, account, device, NULL, LEASE_CHANGED, keeper_now(keeper));
+}
+
+/* ---- ACCOUNT_ADD ---------------------------------------------------------------------------------------------------- */
+
+static enum status hash_work(struct task *task, struct store *none)
+{
+    struct change *change = task->state;
+    struct slice secret = task->ask.kind == ASK_ACCOUNT_ADD ? task->ask.account_add.secret : task->ask.account_password.secret;
+    (void)none;
+    TRY(vault_hash(change->cost, secret, change->verifier)); /* not from the settings: they may change while we run */
+    change->account.password = slice_of(change->verifier);
+    return STATUS_OK;
+}
+
+static enum status check_new_account(struct task *task)
+{
+    const struct ask_account_add *ask = &task->ask.account_add;
+    const struct directory *d = &task->keeper->directory;
+    struct change *change = task->state;
+    struct slice key, domain;
+    TRY(keeper_key(ask->address, &task->arena, &key, &domain));
+    if (ask->secret.len == 0 || slice_has_control(ask->login) || !slice_is_utf8(ask->login))
+        return STATUS_MALFORMED;
+    if (!directory_domain(d, domain))
+        return STATUS_NOT_FOUND;
+    if (directory_find(d, key) || directory_alias(d, key))
+        return STATUS_EXISTS;
+    if (ask->login.len > 0 && (directory_has_name(d, ask->login) || directory_login(d, ask->login)))
+        return STATUS_EXISTS;
+    change->account.address = key;
+    change->account.login = ask->login;
+    change->account.created = clock_wall();
+    change->account.enabled = true;
+    change->account.pop_before_smtp = ask->pop_before_smtp != 0;
+    return STATUS_OK;
+}
+
+static enum status account_add_work(struct task *task, struct store *store)
+{
+    struct change *change = task->state;
+    return store->verbs->account_add(store, &change->account, &change->id);
+}
+
+static void account_added(struct task *task)
+{
+    struct change *change = task->state;
+    if (task->status == STATUS_OK) {
+        change->account.id = change->id;
+        directory_put_account(&task->keeper->directory, &change->account);
+        log_change("account.added", change->account.address);
+    }
+    task_answer(task, task->status);
+}
+
+static void new_account_hashed(struct task *task)
+{
+    /* Once more: another command may have been quicker. */
+    struct change *change = task->state;
+    enum status status = task->status;
+    if (status == STATUS_OK)
+        status = check_new_account(task);
+    change->account.password = slice_of(change->verifier);
+    if (status != STATUS_OK)
+        task_answer(task, status);
+    else
+        task_go(task, STAGE_WRITE, account_add_work, account_added);
+}
+
+void serve_account_add(struct task *task)
+{
+    change_new(task);
+    enum status status = task_keep(task);
+    if (status == STATUS_OK)
+        status = check_new_account(task);
+    if (status != STATUS_OK)
+        task_answer(task, status);
+    else
+        task_go(task, STAGE_HASH, hash_work, new_account_hashed);
+}
+
+/* ---- ACCOUNT_PASSWORD, _SET, _REMOVE -------------------------------------------------------------------------------- */
+
+static enum status password_work(struct task *task, struct store *store)
+{
+    struct change *change = task->state;
+    return store->verbs->account_password(store, change->id, slice_of(change->verifier));
+}
+
+static void password_set(struct task *task)
+{
+    struct change *change = task->state;
+    if (task->status == STATUS_OK) {
+        /* Sessions and leases of the old one end (C093). */
+        directory_set_password(&task->keeper->directory, change->id, slice_of(change->verifier));
+        end_leases(task->keeper, change->id, 0);
+        log_change("account.password", task->ask.account_password.address);
+    }
+    task_answer(task, task->status);
+}
+
+static void password_hashed(struct task *task)
+{
+    if (task->status != STATUS_OK)
+        task_answer(task, task->status);
+    else
+        task_go(task, STAGE_WRITE, password_work, password_set);
+}
+
+void serve_account_password(struct task *task)
+{
+    struct change *change = change_new(task);
+    struct account *account = NULL;
+    enum status status = task_keep(task);
+    if (status == STATUS_OK)
+        status = find_account(task, task->ask.account_password.address, &account);
+    if (status == STATUS_OK && task->ask.account_password.secret.len == 0)
+        status = STATUS_MALFORMED;
+    if (status != STATUS_OK) {
+        task_answer(task, status);
+        return;
+    }
+    change->id = account->id;
+    task_go(task, STAGE_HASH, hash_work, password_hashed);
+}
+
+static enum status set_work(struct task *task, struct store *store)
+{
+    struct change *change = task->state;
+    return store->verbs->account_set(store, change->id, change->enabled, change->pop_before_smtp);
+}
+
+static void account_set(struct task *task)
+{
+    struct change *change = task->state;
+    if (task->status == STATUS_OK) {
+        directory_set(&task->keeper->directory, change->id, change->enabled, change->pop_before_smtp);
+        if (!change->enabled || !change->pop_before_smtp)
+            end_leases(task->keeper, change->id, 0); /* C108; a device's opens anew with its next login */
+        LOG(LOG_INFO, "account.set", LOG_TEXT("account", task->ask.account_set.address), LOG_NUMBER("enabled", change->enabled),
+            LOG_NUMBER("pop_before_smtp", change->pop_before_smtp));
+    }
+    task_answer(task, task->status);
+}
+
+void serve_account_set(struct task *task)
+{
+    struct change *change = change_new(task);
+    const struct ask_account_set *ask = &task->ask.account_set;
+    struct account *account = NULL;
+    enum status status = task_keep(task);
+    if (status == STATUS_OK)
+        status = find_account(task, ask->address, &account);
+    if (status == STATUS_OK && (ask->enabled > 2 || ask->pop_before_smtp > 2))
+        status = STATUS_MALFORMED;
+    if (status != STATUS_OK) {
+        task_answer(task, status);
+        return;
+    }
+    change->id = account->id;
+    change->enabled = ask->enabled == 2 ? account->enabled : ask->enabled == 1;
+    change->pop_before_smtp = ask->pop_before_smtp == 2 ? account->pop_before_smtp : ask->pop_before_smtp == 1;
+    task_go(task, STAGE_WRITE, set_work, account_set);
+}
+
+static enum status remove_work(struct task *task, struct store *store)
+{
+    return store->verbs->account_remove(store, ((struct change *)task->state)->id);
+}
+
+static void account_removed(struct task *task)
+{
+    struct change *change = task->state;
+    if (task->status == STATUS_OK) {
+        end_leases(task->keeper, change->id, 0);
+        directory_remove_account(&task->keeper->directory, change->id);
+        log_change("account.removed", task->ask.account.address);
+    }
+    task_answer(task, task->status);
+}
+
+void serve_account_remove(struct task *task)
+{
+    struct change *change = change_new(task);
+    struct account *account = NULL;
+    enum status status = task_keep(task);
+    if (status == STATUS_OK)
+        status = find_account(task, task->ask.account.address, &account);
+    if (status != STATUS_OK) {
+        task_answer(task, status);
+        return;
+    }
+    change->id = account->id;
+    task_go(task, STAGE_WRITE, remove_work, account_removed);
+}
+
+/* ---- devices -------------------------------------------------------------------------------------------------------- */
+
+static enum status device_add_work(struct task *task, struct store *store)
+{
+    struct change *change = task->state;
+    return store->verbs->device_add(store, &change->device, &change->id);
+}
+
+static void device_added(struct task *task)
+{
+    struct change *change = task->state;
+    if (task->status == STATUS_OK) {
+        change->device.id = change->id;
+        directory_put_device(&task->keeper->directory, &change->device);
+        task->answer.device_add.secret = slice_of(change->password);
+        LOG(LOG_INFO, "device.added", LOG_TEXT("account", task->ask.device_add.address), LOG_TEXT("device", change->device.name));
+    }
+    task_answer(task, task->status);
+}
+
+static enum status make_device(struct task *task, struct change *change)
+{
+    const struct ask_device_add *ask = &task->ask.device_add;
+    struct account *account;
+    struct network *rows;
+    struct networks networks;
+    size_t count = 0;
+    TRY(find_account(task, ask->address, &account));
+    if (ask->name.len == 0 || slice_has_control(ask->name) || !slice_is_utf8(ask->name))
+        return STATUS_MALFORMED;
+    TRY(directory_networks(ask->from, &rows, &networks));
+    release(rows);
+    for (struct list *node = account->devices.next; node != &account->devices; node = node->next)
+        count++;
+    if (directory_find_device(account, ask->name))
+        return STATUS_EXISTS;
+    if (count >= LIMIT_CREDENTIALS)
+        return STATUS_TOO_BIG;
+    vault_password(change->password);
+    TRY(vault_seal(task->keeper->key, account->id, ask->name, slice_of(change->password), &change->sealed));
+    change->device = (struct store_device){ .account = account->id, .name = ask->name, .sealed = buf_slice(&change->sealed), .from = ask->from,
+        .created = clock_wall(), .expires = ask->expires, .mechanisms = ask->mechanisms, .rights = ask->rights };
+    /* Only mechanisms, or only "internal-only", were named: then every protocol is meant. */
+    if (!(change->device.rights & RIGHTS_ALL))
+        change->device.rights |= RIGHTS_ALL;
+    return STATUS_OK;
+}
+
+void serve_device_add(struct task *task)
+{
+    struct change *change = change_new(task);
+    enum status status = task_keep(task);
+    if (status == STATUS_OK)
+        status = make_device(task, change);
+    if (status != STATUS_OK)
+        task_answer(task, status);
+    else
+        task_go(task, STAGE_WRITE, device_add_work, device_added);
+}
+
+static enum status revoke_work(struct task *task, struct store *store)
+{
+    struct change *change = task->state;
+    for (uint32_t i = 0; i < change->count; i++)
+        TRY(store->verbs->device_remove(store, change->ids[i]));
+    return STATUS_OK;
+}
+
+static void revoked(struct task *task)
+{
+    struct change *change = task->state;
+    for (uint32_t i = 0; task->status == STATUS_OK && i < change->count; i++) {
+        end_leases(task->keeper, change->id, change->ids[i]);
+        directory_remove_device(&task->keeper->directory, change->ids[i]);
+    }
+    if (task->status == STATUS_OK)
+        LOG(LOG_INFO, "device.revoked", LOG_TEXT("account", task->ask.device_revoke.address), LOG_TEXT("device", task->ask.device_revoke.name),
+            LOG_NUMBER("count", change->count));
+    task->answer.count.count = change->count;
+    task_answer(task, task->status);
+}
+
+static enum status pick_devices(struct task *task, struct change *change)
+{
+    const struct ask_device_revoke *ask = &task->ask.device_revoke;
+    struct account *account;
+    TRY(find_account(task, ask->address, &account));
+    change->id = account->id;
+    change->ids = arena_take_rows(&task->arena, LIMIT_CREDENTIALS, sizeof *change->ids);
+    if (!change->ids)
+        return STATUS_TOO_BIG;
+    for (struct list *node = account->devices.next; node != &account->devices && change->count < LIMIT_CREDENTIALS; node = node->next) {
+        const struct device *device = list_element(node, struct device, node);
+        if (ask->name.len == 0 || slice_equal(device->name, ask->name))
+            change->ids[change->count++] = device->id;
+    }
+    return ask->name.len > 0 && change->count == 0 ? STATUS_NOT_FOUND : STATUS_OK;
+}
+
+void serve_device_revoke(struct task *task)
+{
+    struct change *change = change_new(task);
+    enum status status = task_keep(task);
+    if (status == STATUS_OK)
+        status = pick_devices(task, change);
+    if (status != STATUS_OK)
+        task_answer(task, status);
+    else
+        task_go(task, STAGE_WRITE, revoke_work, revoked);
+}

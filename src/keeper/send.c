@@ -1,0 +1,183 @@
+/* send.c - MAIL, RCPT, STAGE: who may send to whom. */
+#include "keeper/impl.h"
+#include "keeper/standing.h"
+
+static bool is_device_network(const struct settings *settings, struct ip peer)
+{
+    return networks_have(settings->legacy_networks, peer) || networks_have(settings->auth_plaintext_networks, peer) ||
+        networks_have(settings->relay_networks, peer);
+}
+
+bool standing_is_submission(struct task *task, uint8_t said, struct ip peer)
+{
+    /* The pool for people takes nothing but submissions; the one for strangers only from listed networks. */
+    if (task->client->role == ROLE_USER)
+        return true;
+    return said && is_device_network(task->keeper->settings, peer);
+}
+
+/* DESIGN 8: without TLS a lease is usable in the listed networks only. */
+static bool may_use_lease(const struct keeper *keeper, const struct binding *binding)
+{
+    const struct transaction *t = &binding->transaction;
+    return !binding->auth_failed && (t->encrypted || networks_have(keeper->settings->auth_plaintext_networks, t->peer) ||
+        networks_have(keeper->settings->legacy_networks, t->peer));
+}
+
+/* The lease that this transaction holds; or, among those at the address, the one whose account owns the sender. */
+static void find_lease(struct keeper *keeper, const struct binding *binding, struct standing *right)
+{
+    const struct transaction *t = &binding->transaction;
+    msec now = keeper_now(keeper);
+    if (!may_use_lease(keeper, binding))
+        return;
+    for (const struct lease *lease = NULL; (lease = lease_at(&keeper->leases, t->peer, lease, now));) {
+        struct account *account = directory_account(&keeper->directory, lease->account);
+        if (!account || !account->enabled || (t->hold.lease && t->hold.lease != lease->id))
+            continue;
+        /* One that has no right to this sender counts only where nothing better is there: the refusal then says why. */
+        bool owns = directory_owns(&keeper->directory, account, slice_of(t->sender));
+        if (!owns && (right->facts.has_lease || right->facts.listed_network))
+            continue;
+        right->facts.has_lease = true;
+        right->facts.sender_is_theirs = owns;
+        right->facts.internal_only = lease->internal_only;
+        right->facts.lease_has_room = (t->hold.message || lease_messages_left(lease) > 0) && lease_recipients_left(lease) > 0;
+        right->account = account;
+        right->lease = lease;
+        if (owns && right->facts.lease_has_room)
+            return;
+    }
+}
+
+struct standing standing_of(struct task *task, const struct binding *binding)
+{
+    struct keeper *keeper = task->keeper;
+    struct standing right = { 0 };
+    right.facts.submission = task->client->role == ROLE_USER;
+    if (!binding || !binding->transaction.open)
+        return right;
+    const struct transaction *t = &binding->transaction;
+    struct slice sender = slice_of(t->sender);
+    right.facts.submission = t->submission;
+    right.facts.sender_is_null = sender.len == 0;
+    right.facts.listed_network = networks_have(keeper->settings->relay_networks, t->peer);
+    struct account *account = binding_account(keeper, binding);
+    if (account && (binding->rights & RIGHT_SMTP)) {
+        right.facts.logged_in = true;
+        right.facts.sender_is_theirs = directory_owns(&keeper->directory, account, sender);
+        right.facts.internal_only = (binding->rights & RIGHT_INTERNAL_ONLY) != 0;
+        right.account = account;
+        return right;
+    }
+    find_lease(keeper, binding, &right);
+    if (!right.facts.has_lease && right.facts.listed_network)
+        right.facts.sender_is_theirs = directory_has_owner(&keeper->directory, sender);
+    return right;
+}
+
+static void log_lease_use(struct task *task, const struct standing *right, const char *event, enum mail_verdict verdict)
+{
+    const struct binding *binding = binding_find(task->keeper, task->client, task->session);
+    const char *reason = verdict == MAIL_LEASE_USED_UP ? "used-up" : verdict == MAIL_FOREIGN_SENDER ? "foreign-sender" : "refused";
+    LOG(LOG_INFO, event, LOG_NUMBER("lease", right->lease->id), LOG_TEXT("account", right->account->address),
+        LOG_IP("peer", right->lease->peer), LOG_WORD("session", binding->name), LOG_WORD("reason", reason));
+}
+
+/* A text that a gate calls an address: something@something, or nothing at all. */
+static bool is_address(struct slice text)
+{
+    return text.len == 0 || (slice_find_last(text, '@') < text.len && !slice_has_control(text) && slice_is_utf8(text));
+}
+
+static struct binding *open_transaction(struct task *task, const struct ask_mail *ask)
+{
+    struct binding *binding = binding_get(task->keeper, task->client, task->session, ask->session);
+    if (!binding)
+        return NULL;
+    struct transaction *t = &binding->transaction;
+    t->open = t->submission = true;
+    t->encrypted = ask->encrypted != 0;
+    t->peer = ask->peer;
+    t->sender = alloc(ask->sender.len + 1);
+    if (ask->sender.len > 0)
+        memcpy(t->sender, ask->sender.ptr, ask->sender.len);
+    return binding;
+}
+
+void serve_mail(struct task *task)
+{
+    const struct ask_mail *ask = &task->ask.mail;
+    struct answer_mail *answer = &task->answer.mail;
+    struct binding *binding = binding_find(task->keeper, task->client, task->session);
+    if (binding)
+        binding_end_transaction(task->keeper, binding);
+    if (!is_address(ask->sender)) {
+        task_answer(task, STATUS_MALFORMED);
+        return;
+    }
+    if (!standing_is_submission(task, ask->submission, ask->peer)) {
+        *answer = (struct answer_mail){ .verdict = MAIL_OK, .proof = PROOF_NONE };
+        task_answer(task, STATUS_OK);
+        return;
+    }
+    binding = open_transaction(task, ask);
+    if (!binding) {
+        task_answer(task, STATUS_BUSY);
+        return;
+    }
+    struct standing right = standing_of(task, binding);
+    struct relay_verdict verdict = relay_mail(&right.facts);
+    *answer = (struct answer_mail){ .verdict = (uint8_t)verdict.verdict, .proof = (uint8_t)verdict.proof };
+    if (verdict.proof == PROOF_LEASE)
+        answer->lease = right.lease->id;
+    if (verdict.verdict != MAIL_OK) {
+        if (right.lease)
+            log_lease_use(task, &right, "lease.refused", verdict.verdict);
+        binding_end_transaction(task->keeper, binding);
+    }
+    task_answer(task, STATUS_OK);
+}
+
+void serve_rcpt(struct task *task)
+{
+    struct binding *binding = binding_find(task->keeper, task->client, task->session);
+    struct resolution found;
+    enum status status = directory_resolve(&task->keeper->directory, task->ask.rcpt.recipient, &task->arena, &found);
+    if (status != STATUS_OK) {
+        task_answer(task, status);
+        return;
+    }
+    struct standing right = standing_of(task, binding);
+    right.facts.domain_is_ours = found.ours;
+    right.facts.recipient_exists = found.count > 0 || found.disabled || found.endless;
+    right.facts.recipient_disabled = found.disabled && found.count == 0;
+    struct relay_verdict verdict = relay_rcpt(&right.facts);
+    if (verdict.verdict == MAIL_OK && found.endless)
+        verdict.verdict = MAIL_TOO_MANY_TARGETS;
+    if (verdict.verdict == MAIL_OK && verdict.proof == PROOF_LEASE &&
+        !lease_reserve(&task->keeper->leases, &binding->transaction.hold, right.lease->id, 1, keeper_now(task->keeper)))
+        verdict.verdict = MAIL_LEASE_USED_UP;
+    if (verdict.verdict == MAIL_LEASE_USED_UP && right.lease)
+        log_lease_use(task, &right, "lease.refused", MAIL_LEASE_USED_UP);
+    task->answer.rcpt = (struct answer_rcpt){ .verdict = (uint8_t)verdict.verdict, .local = found.ours };
+    task_answer(task, STATUS_OK);
+}
+
+void serve_stage(struct task *task)
+{
+    struct keeper *keeper = task->keeper;
+    uint64_t announced = task->ask.stage.announced;
+    if (!keeper_has_room(keeper, announced > LIMIT_INLINE_BODY ? announced : LIMIT_INLINE_BODY)) {
+        task->answer.stage.verdict = MAIL_DISK_FULL;
+        task_answer(task, STATUS_OK);
+        return;
+    }
+    int fd;
+    enum status status = body_stage(&keeper->bodies, &fd);
+    if (status == STATUS_OK) {
+        task->answer.fd = fd;
+        task->answer.stage.verdict = MAIL_OK;
+    }
+    task_answer(task, status);
+}
