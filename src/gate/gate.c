@@ -125,18 +125,28 @@ static void on_control(void *context, const struct control_message *message)
 
 /* ---- start and end -------------------------------------------------------------------------------------------------- */
 
+/* A session has its socket and perhaps a body that arrives.  The jail's limit is for good, so it is as high as a reload may want it, unless the
+ * system has set less that is still enough for now. */
+static uint64_t files_wanted(const struct settings *settings)
+{
+    uint64_t most = 2 * LIMIT_GATE_SESSIONS + OTHER_FILES, enough = 2 * (uint64_t)settings->connections + OTHER_FILES;
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max < most && files.rlim_max >= enough)
+        return files.rlim_max;
+    return most;
+}
+
 static enum status enter_jail(struct gate *gate)
 {
     const struct settings *settings = gate->house.settings;
     uint64_t staged = settings->message_size_limit * 2;
-    struct jail_plan plan = { .role = gate->role, .files = 2 * LIMIT_GATE_SESSIONS + OTHER_FILES,
+    struct jail_plan plan = { .role = gate->role, .files = files_wanted(settings),
         .uid = jail_uid(gate->role, gate->role == ROLE_MX ? settings->uid_mx : settings->uid_user),
         .file_size = staged > STAGING_LEAST ? staged : STAGING_LEAST };
     TRY(jail_enter(&plan));
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur < 2 * OTHER_FILES)
         return STATUS_IO;
-    /* A session has its socket and perhaps a body that arrives. */
     uint64_t most = (files.rlim_cur - OTHER_FILES) / 2;
     gate->visitor_most = most < LIMIT_GATE_SESSIONS ? (uint32_t)most : LIMIT_GATE_SESSIONS;
     return STATUS_OK;

@@ -12,6 +12,9 @@ MUST_USE enum status landlock_enter(const struct jail_plan *plan, uint32_t versi
 /* Leaves the role the system calls of its table (syscalls.h).  AWAY: the kernel has no filters. */
 MUST_USE enum status seccomp_enter(enum role role);
 
+/* Takes the calls of the second table away from the supervisor and all it starts. */
+MUST_USE enum status seccomp_supervise(void);
+
 /* Sanitizers make system calls of their own, and fork to tell what a line's name is. */
 #if defined(__SANITIZE_ADDRESS__)
 #define JAIL_SANITIZED 1

@@ -173,6 +173,19 @@ enum status jail_enter(const struct jail_plan *plan)
     return STATUS_OK;
 }
 
+enum status jail_supervise(void)
+{
+    limit(RLIMIT_CORE, "core", 0);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || (!JAIL_SANITIZED && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0))
+        return failed("supervisor", STATUS_IO);
+    enum status status = seccomp_supervise();
+    if (status == STATUS_AWAY)
+        skipped("seccomp");
+    else if (status != STATUS_OK)
+        return failed("seccomp", status);
+    return STATUS_OK;
+}
+
 uint32_t jail_uid(enum role role, uint32_t preset)
 {
     if (geteuid() != 0)

@@ -16,6 +16,9 @@ struct jail_plan {
 };
 /* Returns on success only: a role that cannot be jailed must not run (IO). */
 MUST_USE enum status jail_enter(const struct jail_plan *plan);
+/* The supervisor's walls: it must open, bind, fork and change users, but not trace, mount, load or reconfigure; no core dump, not dumpable, no new rights.
+ * What it starts inherits them, beneath walls of its own. */
+MUST_USE enum status jail_supervise(void);
 /* Only the change of user and root, for the command line that works on a stopped server's store as root. */
 MUST_USE enum status jail_become(uint32_t uid, const char *root);
 /* Which user id a role has: "ekirei-mx" and so on where the system knows it, else `preset`; 0 when not root. */

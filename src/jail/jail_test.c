@@ -260,6 +260,42 @@ static int work_files(void)
     return 0;
 }
 
+static int supervise(void)
+{
+    if (jail_supervise() != STATUS_OK)
+        return 251;
+    if (!JAIL_SANITIZED && (try_ptrace() == 0 || try_mount() == 0 || try_namespace() == 0 || try_bpf() == 0 || try_io_uring() == 0))
+        return 1;
+    char text[4096] = { 0 };
+    int fd = open("/proc/self/status", O_RDONLY);
+    if (fd < 0 || read(fd, text, sizeof text - 1) <= 0 || !strstr(text, "\nNoNewPrivs:\t1\n"))
+        return 2;
+    if (!JAIL_SANITIZED && !strstr(text, "\nSeccomp:\t2\n"))
+        return 3;
+    /* What it is for still works: it starts a process, which enters a jail of its own. */
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct jail_plan plan = plan_of(ROLE_MX);
+        _exit(jail_enter(&plan) == STATUS_OK ? 0 : 1);
+    }
+    int status;
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : 4;
+}
+
+static void test_supervisor(void **state)
+{
+    (void)state;
+    pid_t pid = fork();
+    if (pid == 0) {
+        quiet();
+        _exit(supervise());
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        fail_msg("status %#x", (unsigned)status);
+}
+
 static void assert_done(int status)
 {
     if (WIFSIGNALED(status))
@@ -468,6 +504,7 @@ static int run_all(void)
         cmocka_unit_test(test_ends_with_its_parent),
         cmocka_unit_test(test_second_thread_is_refused),
         cmocka_unit_test(test_become),
+        cmocka_unit_test(test_supervisor),
     };
     return cmocka_run_group_tests(tests, make_world, end_world);
 }

@@ -4,8 +4,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +11,7 @@
 #include "base/must.h"
 #include "base/random.h"
 #include "base/secret.h"
+#include "jail/jail.h"
 #include "supervisor/impl.h"
 
 #define MOST_BOOT_MEMORY (32u << 20)  /* octets of settings and certificates, as load() reads them */
@@ -38,7 +37,11 @@ static struct child *child_of(struct list *node) { return list_element(node, str
 
 /* ---- settings ------------------------------------------------------------------------------------------------------- */
 
-static void wipe_slice(struct slice s) { wipe((void *)(uintptr_t)s.ptr, s.len); }
+static void wipe_slice(struct slice s)
+{
+    if (s.len > 0)
+        wipe((void *)(uintptr_t)s.ptr, s.len);
+}
 
 static void drop_boot(struct arena *arena, const struct boot *boot)
 {
@@ -321,15 +324,6 @@ static enum status prepare(struct supervisor *s)
     return status;
 }
 
-/* It holds the keys: nobody may read its memory, and what it starts gets no rights that it has not itself. */
-static void close_up(void)
-{
-    struct rlimit none = { 0, 0 };
-    (void)setrlimit(RLIMIT_CORE, &none);
-    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-}
-
 static void watch_signals(struct supervisor *s)
 {
     static const int numbers[] = { SIGTERM, SIGINT, SIGHUP, SIGCHLD };
@@ -363,7 +357,9 @@ int supervisor_run(const struct supervisor_plan *plan)
     log_open(role_name(ROLE_SUPERVISOR), LOG_INFO);
     signal(SIGPIPE, SIG_IGN);
     umask(0077);
-    close_up();
+    /* Before the keys are read: nobody may look into its memory. */
+    if (jail_supervise() != STATUS_OK)
+        return 1;
     if (prepare(&s) != STATUS_OK)
         return 2;
     s.nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
