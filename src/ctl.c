@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ctl_impl.h"
+#include "serve.h"
 
 #define DEFAULT_DIR "/var/lib/ekirei"
 #define COMMAND_ARENA (1u << 20) /* octets: names that were typed, and a settings file's text */
@@ -246,6 +247,13 @@ static const char *choose_dir(const struct ctl *ctl)
     if (!dir)
         dir = getenv("EKIREI_DIR");
     return dir && dir[0] != '\0' ? dir : DEFAULT_DIR;
+}
+
+int cmd_serve(struct ctl *ctl)
+{
+    if (ctl->json)
+        return ctl_usage("'serve' has no --json: it prints 'ready', and its log goes to stderr");
+    return serve_main(ctl->dir);
 }
 
 int ctl_main(int argc, char **argv)
