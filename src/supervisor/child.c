@@ -16,6 +16,7 @@
 #define CONTROL_FD   3       /* supervisor.h */
 #define BOOT_FD      4
 #define FIRST_DELAY  50u     /* milliseconds; doubled LIMIT_CRASHES times */
+#define LAST_MOMENTS 500u    /* milliseconds between a role's hanging up and its end */
 #define GOOD_LIFE    MINUTES(1)  /* after which the crashes before are forgiven */
 #define MOST_WORKERS 255u
 
@@ -161,18 +162,20 @@ static pid_t spawn(const struct child *child, int control, int boot)
     return pid;
 }
 
+static void on_overdue(uv_timer_t *timer) { child_kill(list_element(timer, struct child, timer), "it hung up and did not end"); }
+
 static void on_control(void *context, const struct control_message *message)
 {
     struct child *child = context;
     if (message->fd >= 0)
         close(message->fd); /* nobody sends us any */
     if (message->kind == CONTROL_GONE) {
-        /* It ended, or is about to; one that only hung up would be out of our hands. */
+        /* It ends, or is about to; one that only hung up would be out of our hands. */
         control_close(child->control);
         child->control = NULL;
         child->ready = false;
-        if (child->pid > 0)
-            kill(child->pid, SIGKILL);
+        if (!child->supervisor->stopping)
+            uv_timer_start(&child->timer, on_overdue, LAST_MOMENTS, 0);
         return;
     }
     if (message->kind == CONTROL_READY)
@@ -279,11 +282,11 @@ void child_kill(struct child *child, const char *why)
 static void log_end(const struct child *child, const char *name, int status, msec lived)
 {
     int signal_number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-    const char *hint = signal_number == SIGSYS ? "a system call that its jail forbids: the kernel's log has its number" : "";
     bool expected = child->supervisor->stopping || (status == 0 && child->retiring);
     LOG(expected && status == 0 ? LOG_INFO : LOG_WARNING, "role.ended", LOG_WORD("role", name), LOG_NUMBER("child", child->pid),
-        LOG_NUMBER("signal", signal_number), LOG_NUMBER("status", WIFEXITED(status) ? WEXITSTATUS(status) : 0), LOG_NUMBER("lived_ms", lived),
-        LOG_WORD("hint", hint));
+        LOG_NUMBER("signal", signal_number), LOG_NUMBER("status", WIFEXITED(status) ? WEXITSTATUS(status) : 0), LOG_NUMBER("lived_ms", lived));
+    if (signal_number == SIGSYS)
+        LOG(LOG_ERROR, "role.forbidden-call", LOG_WORD("role", name), LOG_WORD("hint", "its jail forbids a system call that it made; the kernel's log has the number"));
 }
 
 void child_ended(struct child *child, int status)

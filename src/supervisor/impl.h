@@ -29,7 +29,7 @@ struct child {
     uint8_t worker;
     pid_t pid;                   /* 0: none */
     struct control *control;     /* NULL: none */
-    uv_timer_t timer;            /* of the next start */
+    uv_timer_t timer;            /* of the next start, or of the end of one that hung up */
     uint64_t starts;
     unsigned crashes;            /* in a row */
     msec started;

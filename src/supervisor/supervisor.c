@@ -348,6 +348,7 @@ static void serve(struct supervisor *s)
     for each_child (s, child)
         child_forget(child);
     loop_done(&s->loop);
+    LOG(LOG_INFO, "supervisor.stopped");
 }
 
 int supervisor_run(const struct supervisor_plan *plan)
@@ -381,6 +382,5 @@ int supervisor_run(const struct supervisor_plan *plan)
     drop_boot(&s.arena, &s.boot);
     settings_release(s.settings);
     close(s.nowhere);
-    LOG(LOG_INFO, "supervisor.stopped");
     return s.exit_status;
 }
