@@ -53,6 +53,7 @@ struct talk {
     char in[16384];
     size_t len;
     char reply[2048];            /* the last line of the last reply, without CRLF */
+    bool whole;                  /* print every extension that EHLO names, not only those that this story is about */
 };
 bool talk_open(struct talk *talk, const struct demo *demo, enum demo_port port, bool tls);
 bool talk_secure(struct talk *talk);       /* TLS now; the certificate must be ours */
@@ -63,7 +64,7 @@ bool talk_send(struct talk *talk, const char *format, ...) __attribute__((format
 bool talk_send_secret(struct talk *talk, const char *command, const char *secret);
 /* Octets that are not printed. */
 bool talk_send_raw(struct talk *talk, struct slice octets);
-/* A whole SMTP reply whose code begins with `code`, or a POP3 line that begins so; every line is printed.  `has`: some line of it must hold this (NULL: none). */
+/* A whole SMTP reply whose code begins with `code`, or a POP3 line that begins so; they are printed.  `has`: some line of it must hold this (NULL: none). */
 bool talk_expect(struct talk *talk, const char *code, const char *has);
 /* POP3: the lines up to the dot; printed if `show`. */
 bool talk_listing(struct talk *talk, struct buf *out, bool show);

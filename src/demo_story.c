@@ -133,7 +133,9 @@ static bool step_stranger(struct demo *demo)
     struct talk talk;
     demo_say(demo, "    Port 25 takes mail for our own people from everyone, and carries nothing to others:",
         "    25 番ポートは、自分のドメイン宛ての手紙だけを誰からでも受け取り、よそへは運びません。");
-    TRUE_OR_END(talk_open(&talk, demo, DEMO_MX, false) && hello(&talk) && talk_send(&talk, "MAIL FROM:<stranger@other.example>") &&
+    TRUE_OR_END(talk_open(&talk, demo, DEMO_MX, false));
+    talk.whole = true;
+    TRUE_OR_END(hello(&talk) && talk_send(&talk, "MAIL FROM:<stranger@other.example>") &&
                 talk_expect(&talk, "250", NULL) && talk_send(&talk, "RCPT TO:<%s>", FRIEND) && talk_expect(&talk, "550", NULL) &&
                 talk_send(&talk, "RCPT TO:<%s>", HANAKO) && talk_expect(&talk, "250", NULL) && quit(&talk, "221"));
     demo_say(demo, "    Port 587 is for our own people.  Whoever has proved nothing is told what to do:",
@@ -245,19 +247,46 @@ static struct slice first_received(struct slice text)
     return slice_upto(field, len);
 }
 
-/* One message of the mailbox; what its Received says must hold `with`, and `lease` or not. */
+/* What stands between `before` and one of `ends`, printed; "-" if it is not there. */
+static void print_between(struct slice text, const char *before, const char *ends)
+{
+    char piece[128] = "-";
+    size_t at = 0;
+    while (at < text.len && !slice_starts(slice_from(text, at), slice_of(before)))
+        at++;
+    struct slice rest = slice_from(text, at + strlen(before));
+    if (at < text.len && rest.len > 0)
+        snprintf(piece, sizeof piece, "%.*s", (int)rest.len, rest.ptr);
+    piece[strcspn(piece, ends)] = '\0';
+    printf("%s ", piece);
+}
+
+static void print_lines(struct slice text)
+{
+    struct slice line;
+    while (slice_cut(&text, '\n', &line)) {
+        bool folded = line.len > 0 && line.ptr[0] == '\t';
+        printf("       %s%.*s\n", folded ? "    " : "", (int)line.len - folded, line.ptr + folded);
+    }
+}
+
+/* One message of the mailbox; what its Received says must hold `with`, and a lease or none. */
 static bool check_leg(struct talk *talk, uint32_t number, const char *subject, const char *with, bool lease)
 {
     struct buf text = BUF(65536);
     bool fine = talk_send(talk, "RETR %u", number) && talk_expect(talk, "+OK", NULL) && talk_listing(talk, &text, false);
     struct slice received = first_received(buf_slice(&text));
-    for (size_t at = 0; fine && at < received.len; at++)
-        printf("%s%c", at == 0 ? "       " : received.ptr[at - 1] == '\n' ? "       " : "", received.ptr[at]);
-    if (fine)
-        printf("\n    => %s: %s, TLS, %s\n", subject, lease ? "sent by lease" : "sent by login", talk_protection(talk));
     if (fine && (!slice_has(buf_slice(&text), slice_of(subject)) || !slice_has(received, slice_of(with)) ||
                  !slice_has(received, S("version=TLS")) || slice_has(received, S("(lease ")) != lease))
         fine = demo_wrong(talk->demo, "the message does not tell how it came");
+    if (fine) {
+        print_lines(received);
+        printf("    => \"%s\", %s\n       in:  ", subject, lease ? "paid by a lease" : "proved by a login");
+        print_between(received, " with ", " ");
+        print_between(received, "version=", " ");
+        print_between(received, "cipher=", ")");
+        printf("\n       out: POP3S %s\n", talk_protection(talk));
+    }
     buf_done(&text);
     return fine;
 }
@@ -265,10 +294,10 @@ static bool check_leg(struct talk *talk, uint32_t number, const char *subject, c
 static bool step_fetch(struct demo *demo)
 {
     struct talk talk;
-    demo_say(demo, "    Each letter tells how it came: ESMTPS with the lease's number, or ESMTPSA for a login, and the TLS of that leg;\n"
-                   "    behind the arrow: the TLS of the leg from the server to its reader.",
+    demo_say(demo, "    Each letter tells how it came: ESMTPS with the lease's number, or ESMTPSA for a login, and the TLS of that leg.\n"
+                   "    Behind the arrow: the legs from its writer to the server, and from the server to its reader.",
         "    手紙には届いた経路が書かれています。鈴なら番号付きの ESMTPS、ログインなら ESMTPSA、そしてその区間の TLS。\n"
-        "    矢印のあとは、サーバーから読み手までの区間の TLS です。");
+        "    矢印の行は、書き手からサーバーまでの区間 (in) と、サーバーから読み手までの区間 (out) です。");
     TRUE_OR_END(talk_open(&talk, demo, DEMO_POP3S, true) && pop3_login(&talk, TARO, demo->taro) &&
                 check_leg(&talk, 1, "Sent by lease", "with ESMTPS ", true) && quit(&talk, "+OK"));
     return talk_open(&talk, demo, DEMO_POP3S, true) && pop3_login(&talk, HANAKO, demo->hanako) &&
