@@ -10,7 +10,9 @@ struct keeper_alone {
 static enum status open_parts(struct keeper_alone *alone, const struct keeper_offline *offline, struct buf *why)
 {
     struct keeper *keeper = &alone->keeper;
-    struct store_plan plan = { .dir = offline->store_dir, .mode = STORE_WRITER, .patience = offline->patience, .create = offline->create };
+    struct store_plan plan = {
+        .dir = offline->store_dir, .mode = STORE_WRITER, .patience = offline->patience, .create = offline->create
+    };
     list_init(&keeper->clients);
     TRY(store_open(&plan, &keeper->writer, why));
     TRY(body_store_open(&keeper->bodies, offline->store_dir));

@@ -2,7 +2,8 @@
 
 #include "keeper/impl.h"
 
-#define BINDINGS_MAX (2u * LIMIT_GATE_SESSIONS) /* of one client: sessions come and go faster than their ends are told */
+#define BINDINGS_MAX                                                                                                   \
+    (2u * LIMIT_GATE_SESSIONS) /* of one client: sessions come and go faster than their ends are told */
 
 struct binding_key {
     uint64_t client, session;

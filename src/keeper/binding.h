@@ -1,6 +1,8 @@
-/* binding.h - (channel, session) -> account, rights and transaction: what the keeper knows of a session, whatever a gate says.
+/* binding.h - (channel, session) -> account, rights and transaction: what the keeper knows of a session, whatever a
+ * gate says.
  *
- * Made at the first login or submission; it ends with END_SESSION or with its channel, which gives reservations back. */
+ * Made at the first login or submission; it ends with END_SESSION or with its channel, which gives reservations back.
+ */
 #pragma once
 
 #include "base/ip.h"
@@ -18,19 +20,19 @@ struct keeper;
 struct transaction {
     bool open, submission, encrypted;
     struct ip peer;
-    char *sender;                /* canonical, NUL-terminated; empty for <> */
-    struct lease_hold hold;      /* what this transaction reserved */
+    char *sender;           /* canonical, NUL-terminated; empty for <> */
+    struct lease_hold hold; /* what this transaction reserved */
 };
 
 struct binding {
-    struct list node;            /* of its client */
+    struct list node; /* of its client */
     struct client *client;
     uint64_t session;
-    char name[SESSION_NAME];     /* for the log */
-    uint32_t account;            /* 0: not logged in */
+    char name[SESSION_NAME]; /* for the log */
+    uint32_t account;        /* 0: not logged in */
     uint32_t generation, device;
     uint8_t rights, protocol;
-    bool auth_failed;            /* cancels the use of leases in this session (A5) */
+    bool auth_failed; /* cancels the use of leases in this session (A5) */
     struct transaction transaction;
 };
 
@@ -40,5 +42,6 @@ struct binding *binding_get(struct keeper *keeper, struct client *client, uint64
 void binding_close(struct keeper *keeper, struct binding *binding);
 /* Gives reservations back. */
 void binding_end_transaction(struct keeper *keeper, struct binding *binding);
-/* The account that is logged in; NULL where nobody is, or the account or device was changed, disabled or removed since. */
+/* The account that is logged in; NULL where nobody is, or the account or device was changed, disabled or removed since.
+ */
 struct account *binding_account(struct keeper *keeper, const struct binding *binding);

@@ -3,14 +3,18 @@
 #include "base/secret.h"
 #include "keeper/impl.h"
 
-msec keeper_now(struct keeper *keeper) { return keeper->loop ? loop_now(keeper->loop) : clock_now(); }
+msec keeper_now(struct keeper *keeper)
+{
+    return keeper->loop ? loop_now(keeper->loop) : clock_now();
+}
 
 static void on_lease_ended(void *context, const struct lease *lease, enum lease_end end)
 {
     struct keeper *keeper = context;
     const struct account *account = directory_account(&keeper->directory, lease->account);
-    LOG(LOG_INFO, "lease.ended", LOG_NUMBER("lease", lease->id), LOG_TEXT("account", account ? account->address : NO_SLICE),
-        LOG_IP("peer", lease->peer), LOG_WORD("reason", lease_end_name(end)), LOG_NUMBER("messages", lease->messages_used));
+    LOG(LOG_INFO, "lease.ended", LOG_NUMBER("lease", lease->id),
+        LOG_TEXT("account", account ? account->address : NO_SLICE), LOG_IP("peer", lease->peer),
+        LOG_WORD("reason", lease_end_name(end)), LOG_NUMBER("messages", lease->messages_used));
 }
 
 /* A verifier of what nobody knows, with the same work behind it as a real one. */

@@ -1,4 +1,5 @@
-/* deliver.c - DELIVER: takes a message.  Everything is decided anew here, whatever was said at RCPT: a gate that lies gains nothing.
+/* deliver.c - DELIVER: takes a message.  Everything is decided anew here, whatever was said at RCPT: a gate that lies
+ * gains nothing.
  *
  * decide (loop) -> pack (loop up to 16 KiB, pool above) -> write (group commit) -> answer. */
 #include "keeper/impl.h"
@@ -6,7 +7,8 @@
 #include "keeper/standing.h"
 
 #define PACK_ON_LOOP 16384u /* plain octets: 50 us (HOTPATH lesson 4) */
-#define TARGETS_MAX  (LIMIT_RECIPIENTS + LIMIT_ALIAS_TARGETS) /* of each kind, in one message: they are compared with each other */
+#define TARGETS_MAX                                                                                                    \
+    (LIMIT_RECIPIENTS + LIMIT_ALIAS_TARGETS) /* of each kind, in one message: they are compared with each other */
 
 struct delivery {
     struct parcel parcel;
@@ -15,7 +17,7 @@ struct delivery {
     struct store_remote *remotes;
     size_t target_room, remote_room;
     struct lease_hold hold;
-    uint32_t lease, account;     /* whose right it is, for the log */
+    uint32_t lease, account; /* whose right it is, for the log */
     enum proof proof;
     struct slice id, session;
     struct ip peer;
@@ -36,7 +38,8 @@ static void refuse(struct task *task, enum mail_verdict verdict)
     task_answer(task, STATUS_OK);
 }
 
-/* ---- decide ------------------------------------------------------------------------------------------------------- */
+/* ---- decide -------------------------------------------------------------------------------------------------------
+ */
 
 /* RFC 6409 6.1, C092: From and Sender must belong to whoever sends. */
 static bool authors_fit(struct task *task, const struct standing *right)
@@ -76,7 +79,8 @@ static enum status add_local(struct task *task, struct delivery *d, uint32_t acc
     return STATUS_OK;
 }
 
-static enum status add_remote(struct task *task, struct delivery *d, struct slice address, const struct deliver_recipient *recipient, bool alias)
+static enum status add_remote(
+    struct task *task, struct delivery *d, struct slice address, const struct deliver_recipient *recipient, bool alias)
 {
     for (size_t i = 0; i < d->message.remote_count; i++)
         if (slice_equal(d->remotes[i].address, address))
@@ -85,7 +89,8 @@ static enum status add_remote(struct task *task, struct delivery *d, struct slic
     if (!d->remotes || d->message.remote_count == TARGETS_MAX)
         return STATUS_TOO_BIG;
     struct store_remote *remote = &d->remotes[d->message.remote_count];
-    *remote = (struct store_remote){ .address = address, .domain = slice_from(address, slice_find_last(address, '@') + 1) };
+    *remote =
+        (struct store_remote){ .address = address, .domain = slice_from(address, slice_find_last(address, '@') + 1) };
     TRY(arena_copy(&task->arena, recipient->orcpt, &remote->orcpt));
     /* RFC 3461 5.2.7.3: an alias carries on what the sender asked for, but for SUCCESS, which the alias itself was. */
     remote->notify = alias ? recipient->notify & (uint8_t)~DSN_SUCCESS : recipient->notify;
@@ -93,8 +98,8 @@ static enum status add_remote(struct task *task, struct delivery *d, struct slic
     return STATUS_OK;
 }
 
-static enum status add_recipient(struct task *task, struct delivery *d, struct standing *right, const struct deliver_recipient *recipient,
-    enum mail_verdict *out_verdict)
+static enum status add_recipient(struct task *task, struct delivery *d, struct standing *right,
+    const struct deliver_recipient *recipient, enum mail_verdict *out_verdict)
 {
     struct resolution found;
     TRY(directory_resolve(&task->keeper->directory, recipient->address, &task->arena, &found));
@@ -120,10 +125,13 @@ static enum mail_verdict claim_lease(struct task *task, struct binding *binding,
     uint32_t more = count > hold->recipients ? count - hold->recipients : 0;
     if (hold->message && more == 0)
         return MAIL_OK;
-    return lease_reserve(&task->keeper->leases, hold, right->lease->id, more, keeper_now(task->keeper)) ? MAIL_OK : MAIL_LEASE_USED_UP;
+    return lease_reserve(&task->keeper->leases, hold, right->lease->id, more, keeper_now(task->keeper))
+               ? MAIL_OK
+               : MAIL_LEASE_USED_UP;
 }
 
-static enum mail_verdict judge_sender(struct task *task, struct binding *binding, struct delivery *d, struct standing *right)
+static enum mail_verdict judge_sender(
+    struct task *task, struct binding *binding, struct delivery *d, struct standing *right)
 {
     bool had_lease = binding && binding->transaction.hold.lease != 0;
     *right = standing_of(task, binding);
@@ -164,7 +172,8 @@ static enum mail_verdict decide(struct task *task, struct binding *binding, stru
     return verdict;
 }
 
-/* ---- pack and write ----------------------------------------------------------------------------------------------- */
+/* ---- pack and write -----------------------------------------------------------------------------------------------
+ */
 
 static enum status pack_all(struct task *task)
 {
@@ -201,10 +210,10 @@ static void log_taken(struct task *task, const struct delivery *d)
 {
     const struct account *account = directory_account(&task->keeper->directory, d->account);
     struct slice name = account ? account->address : NO_SLICE;
-    LOG(LOG_INFO, "mail.stored", LOG_TEXT("session", d->session), LOG_TEXT("id", d->id), LOG_TEXT("sender", d->message.sender),
-        LOG_NUMBER("size", d->message.body.size), LOG_NUMBER("mailboxes", d->message.target_count),
-        LOG_NUMBER("remote", d->message.remote_count), LOG_NUMBER("queue", d->queue_id), LOG_WORD("proof", proof_name(d->proof)),
-        LOG_TEXT("account", name));
+    LOG(LOG_INFO, "mail.stored", LOG_TEXT("session", d->session), LOG_TEXT("id", d->id),
+        LOG_TEXT("sender", d->message.sender), LOG_NUMBER("size", d->message.body.size),
+        LOG_NUMBER("mailboxes", d->message.target_count), LOG_NUMBER("remote", d->message.remote_count),
+        LOG_NUMBER("queue", d->queue_id), LOG_WORD("proof", proof_name(d->proof)), LOG_TEXT("account", name));
     if (d->lease)
         LOG(LOG_INFO, "lease.used", LOG_NUMBER("lease", d->lease), LOG_TEXT("account", name), LOG_IP("peer", d->peer),
             LOG_TEXT("session", d->session), LOG_TEXT("id", d->id), LOG_NUMBER("recipients", d->hold.recipients));
@@ -221,7 +230,8 @@ static void written(struct task *task)
             queue_wake(task->keeper);
         task->answer.deliver.verdict = MAIL_OK;
     } else {
-        LOG(LOG_ERROR, "mail.not-stored", LOG_TEXT("session", d->session), LOG_TEXT("id", d->id), LOG_STATUS(task->status));
+        LOG(LOG_ERROR, "mail.not-stored", LOG_TEXT("session", d->session), LOG_TEXT("id", d->id),
+            LOG_STATUS(task->status));
     }
     task_answer(task, task->status);
 }
@@ -230,7 +240,8 @@ static void packed(struct task *task)
 {
     struct delivery *d = task->state;
     if (task->status != STATUS_OK) {
-        LOG(LOG_ERROR, "mail.not-packed", LOG_TEXT("session", d->session), LOG_TEXT("id", d->id), LOG_STATUS(task->status));
+        LOG(LOG_ERROR, "mail.not-packed", LOG_TEXT("session", d->session), LOG_TEXT("id", d->id),
+            LOG_STATUS(task->status));
         task_answer(task, task->status);
         return;
     }
@@ -269,8 +280,9 @@ static uint64_t plain_size(const struct ask_deliver *ask)
 static bool is_sound(const struct task *task)
 {
     const struct ask_deliver *ask = &task->ask.deliver;
-    return ask->recipients.count > 0 && (task->ask.fd >= 0) == (ask->staged > 0) && (ask->staged == 0 || ask->body.len == 0) &&
-        ask->staged <= UINT32_MAX && ask->growth <= UINT32_MAX && plain_size(ask) + ask->growth <= UINT32_MAX;
+    return ask->recipients.count > 0 && (task->ask.fd >= 0) == (ask->staged > 0) &&
+           (ask->staged == 0 || ask->body.len == 0) && ask->staged <= UINT32_MAX && ask->growth <= UINT32_MAX &&
+           plain_size(ask) + ask->growth <= UINT32_MAX;
 }
 
 void serve_deliver(struct task *task)

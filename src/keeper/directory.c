@@ -22,7 +22,10 @@ static void drop_text(struct slice *text)
     *text = NO_SLICE;
 }
 
-static char lower(char octet) { return octet >= 'A' && octet <= 'Z' ? (char)(octet | 0x20) : octet; }
+static char lower(char octet)
+{
+    return octet >= 'A' && octet <= 'Z' ? (char)(octet | 0x20) : octet;
+}
 
 /* Room for any name that may be looked up. */
 struct folded {
@@ -39,16 +42,38 @@ static struct slice fold(struct slice text, struct folded *room)
     return (struct slice){ room->octets, text.len };
 }
 
-static struct slice local_of(struct slice key) { return slice_upto(key, slice_find_last(key, '@')); }
-static struct slice domain_of(struct slice key) { return slice_from(key, slice_find_last(key, '@') + 1); }
+static struct slice local_of(struct slice key)
+{
+    return slice_upto(key, slice_find_last(key, '@'));
+}
+static struct slice domain_of(struct slice key)
+{
+    return slice_from(key, slice_find_last(key, '@') + 1);
+}
 
-/* ---- finding ------------------------------------------------------------------------------------------------------ */
+/* ---- finding ------------------------------------------------------------------------------------------------------
+ */
 
-struct account *directory_account(const struct directory *d, uint32_t id) { return map_find(&d->by_id, map_key(id)); }
-struct account *directory_find(const struct directory *d, struct slice key) { return map_find(&d->by_address, key); }
-struct device *directory_device(const struct directory *d, uint32_t id) { return map_find(&d->devices, map_key(id)); }
-struct domain *directory_domain(const struct directory *d, struct slice name) { return map_find(&d->domains, name); }
-struct alias *directory_alias(const struct directory *d, struct slice key) { return map_find(&d->aliases, key); }
+struct account *directory_account(const struct directory *d, uint32_t id)
+{
+    return map_find(&d->by_id, map_key(id));
+}
+struct account *directory_find(const struct directory *d, struct slice key)
+{
+    return map_find(&d->by_address, key);
+}
+struct device *directory_device(const struct directory *d, uint32_t id)
+{
+    return map_find(&d->devices, map_key(id));
+}
+struct domain *directory_domain(const struct directory *d, struct slice name)
+{
+    return map_find(&d->domains, name);
+}
+struct alias *directory_alias(const struct directory *d, struct slice key)
+{
+    return map_find(&d->aliases, key);
+}
 
 struct device *directory_find_device(const struct account *account, struct slice name)
 {
@@ -74,7 +99,8 @@ struct account *directory_login(const struct directory *d, struct slice name)
     struct arena arena = ARENA(4096);
     struct address address;
     struct slice key;
-    if (address_parse(slice_trim(name), true, &arena, &address) == STATUS_OK && address_key(&address, &arena, &key) == STATUS_OK)
+    if (address_parse(slice_trim(name), true, &arena, &address) == STATUS_OK &&
+        address_key(&address, &arena, &key) == STATUS_OK)
         account = directory_find(d, key);
     arena_done(&arena);
     return account;
@@ -117,7 +143,8 @@ struct slice directory_default_domain(const struct directory *d)
     return first ? first->name : NO_SLICE;
 }
 
-/* ---- accounts ----------------------------------------------------------------------------------------------------- */
+/* ---- accounts -----------------------------------------------------------------------------------------------------
+ */
 
 static void link_account(struct directory *d, struct account *account)
 {
@@ -246,7 +273,8 @@ void directory_set(struct directory *d, uint32_t id, bool enabled, bool pop_befo
     account->pop_before_smtp = pop_before_smtp;
 }
 
-/* ---- devices ------------------------------------------------------------------------------------------------------ */
+/* ---- devices ------------------------------------------------------------------------------------------------------
+ */
 
 enum status directory_networks(struct slice text, struct network **out_rows, struct networks *out_networks)
 {
@@ -297,7 +325,8 @@ void directory_remove_device(struct directory *d, uint32_t id)
         drop_device(d, device);
 }
 
-/* ---- aliases and domains ------------------------------------------------------------------------------------------ */
+/* ---- aliases and domains ------------------------------------------------------------------------------------------
+ */
 
 void directory_put_alias(struct directory *d, const struct store_alias *row)
 {
@@ -348,7 +377,8 @@ void directory_remove_domain(struct directory *d, struct slice name)
     release(domain);
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------------------------- */
+/* ---- the whole ----------------------------------------------------------------------------------------------------
+ */
 
 static enum status load_account(void *context, const struct store_account *row)
 {
@@ -400,7 +430,8 @@ void directory_done(struct directory *d)
         drop_text(&((struct domain *)value)->name);
         release(value);
     }
-    struct map *maps[] = { &d->by_address, &d->by_login, &d->by_local, &d->by_id, &d->devices, &d->aliases, &d->domains };
+    struct map *maps[] = { &d->by_address, &d->by_login, &d->by_local, &d->by_id, &d->devices, &d->aliases,
+        &d->domains };
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
         map_done(maps[i]);
     *d = (struct directory){ 0 };

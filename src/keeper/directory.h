@@ -1,27 +1,27 @@
 /* directory.h - accounts, login names, aliases, domains and devices, in memory, and what becomes of a recipient.
  *
- * Loaded once; changed on the loop thread after the writer's commit.  Keys are in the form of address_key(): lower case local part '@'
- * domain. */
+ * Loaded once; changed on the loop thread after the writer's commit.  Keys are in the form of address_key(): lower case
+ * local part '@' domain. */
 #pragma once
 
 #include "base/arena.h"
+#include "base/ip.h"
 #include "base/list.h"
 #include "base/map.h"
-#include "base/ip.h"
 #include "store/store.h"
 
 struct account {
     uint32_t id;
-    uint32_t generation;         /* grows with every change that ends sessions */
+    uint32_t generation; /* grows with every change that ends sessions */
     struct slice address, login, password;
     wall created, last_login;
     bool enabled, pop_before_smtp;
-    bool seen;                   /* last_login is newer than the store's */
-    bool uses_auth;              /* sent with SMTP AUTH since the start */
+    bool seen;      /* last_login is newer than the store's */
+    bool uses_auth; /* sent with SMTP AUTH since the start */
     bool has_popped;
     msec last_pop3;
     struct list devices;
-    struct account *same_local;  /* the next account with this local part */
+    struct account *same_local; /* the next account with this local part */
 };
 
 struct device {
@@ -30,14 +30,14 @@ struct device {
     struct account *account;
     struct slice name, sealed, from;
     struct network *from_rows;
-    struct networks networks;    /* `from`, read */
+    struct networks networks; /* `from`, read */
     wall created, expires, last_used;
     uint32_t mechanisms;
     uint8_t rights;
     bool seen;
 };
 
-struct alias {                   /* one target; those of one address are chained */
+struct alias { /* one target; those of one address are chained */
     struct slice address, target;
     struct alias *next;
 };
@@ -45,7 +45,7 @@ struct alias {                   /* one target; those of one address are chained
 struct domain {
     struct slice name;
     uint32_t accounts;
-    uint32_t order;              /* the first that was added is the default domain */
+    uint32_t order; /* the first that was added is the default domain */
 };
 
 struct directory {
@@ -88,18 +88,20 @@ MUST_USE enum status directory_networks(struct slice text, struct network **out_
 
 struct target {
     struct target *next;
-    uint32_t account;            /* 0: elsewhere */
-    struct slice remote;         /* then its address */
+    uint32_t account;    /* 0: elsewhere */
+    struct slice remote; /* then its address */
 };
 struct resolution {
     struct target *targets;
     uint32_t count;
-    bool ours;                   /* the domain is ours, or it is <postmaster> */
-    bool disabled;               /* it exists, but nobody can get it */
-    bool endless;                /* aliases without end, or too many targets (C214) */
+    bool ours;     /* the domain is ours, or it is <postmaster> */
+    bool disabled; /* it exists, but nobody can get it */
+    bool endless;  /* aliases without end, or too many targets (C214) */
 };
-/* `text` is canonical, from a gate: read again.  MALFORMED where it is no address.  An address elsewhere is one remote target. */
-MUST_USE enum status directory_resolve(const struct directory *d, struct slice text, struct arena *arena, struct resolution *out);
+/* `text` is canonical, from a gate: read again.  MALFORMED where it is no address.  An address elsewhere is one remote
+ * target. */
+MUST_USE enum status directory_resolve(
+    const struct directory *d, struct slice text, struct arena *arena, struct resolution *out);
 /* May `account` send as this address: its own, with +tag, an alias that leads to it. */
 bool directory_owns(const struct directory *d, const struct account *account, struct slice sender);
 /* Does it belong to any account of ours? */

@@ -1,8 +1,8 @@
 /* impl.h - what the files of the keeper share: the keeper itself, its clients, and a task.
  *
- * A question becomes a task.  Its handler runs on the loop thread; what must not hold the loop up goes to a stage (a pool) with
- * task_go() and comes back to the loop thread; it ends with task_answer() or task_drop().  In the command line's own process
- * (alone.c) the same handlers run: there a stage is carried out at once. */
+ * A question becomes a task.  Its handler runs on the loop thread; what must not hold the loop up goes to a stage (a
+ * pool) with task_go() and comes back to the loop thread; it ends with task_answer() or task_drop().  In the command
+ * line's own process (alone.c) the same handlers run: there a stage is carried out at once. */
 #pragma once
 
 #include <stdatomic.h>
@@ -28,13 +28,13 @@
 #include "store/body.h"
 #include "store/store.h"
 
-#define TASK_ARENA       (4u << 20)    /* octets that one question may need: a page of a list, a large envelope */
-#define LIST_PAGE        100u          /* rows in one page of a list of the command line: they fit in LIMIT_FRAME at their longest */
-#define DELAYED_MAX      1000u         /* logins that wait out their delay at once; beyond it: busy */
-#define CLAIM_TERM       MINUTES(30)   /* a claimed message comes back by itself after this */
-#define CLAIMS_WAITING   1000u         /* questions for work that may wait at once */
-#define TICK             SECONDS(1)    /* between two rounds of housekeeping */
-#define READERS          2u
+#define TASK_ARENA     (4u << 20) /* octets that one question may need: a page of a list, a large envelope */
+#define LIST_PAGE      100u        /* rows in one page of a list: they fit in LIMIT_FRAME at their longest */
+#define DELAYED_MAX    1000u       /* logins that wait out their delay at once; beyond it: busy */
+#define CLAIM_TERM     MINUTES(30) /* a claimed message comes back by itself after this */
+#define CLAIMS_WAITING 1000u       /* questions for work that may wait at once */
+#define TICK           SECONDS(1)  /* between two rounds of housekeeping */
+#define READERS        2u
 
 enum stage { STAGE_HASH, STAGE_PACK, STAGE_READ, STAGE_WRITE, STAGES };
 
@@ -42,13 +42,13 @@ struct keeper;
 
 /* Who is on the other end of a channel. */
 struct client {
-    struct list node;            /* keeper.clients */
-    struct list tasks;           /* under way */
-    struct list late;            /* answered, but the channel was full */
+    struct list node;  /* keeper.clients */
+    struct list tasks; /* under way */
+    struct list late;  /* answered, but the channel was full */
     struct list bindings;
     struct keeper *keeper;
-    struct channel *channel;     /* NULL in the command line's own process */
-    struct task *kept;           /* there: the task that was answered */
+    struct channel *channel; /* NULL in the command line's own process */
+    struct task *kept;       /* there: the task that was answered */
     uint64_t id;
     enum role role;
     uint8_t worker;
@@ -57,29 +57,29 @@ struct client {
 
 struct task {
     struct pool_job job;
-    struct list node;            /* client.tasks, or client.late */
-    struct list waiting;         /* keeper.delayed or keeper.claims */
-    uint32_t *waiting_count;     /* theirs */
+    struct list node;        /* client.tasks, or client.late */
+    struct list waiting;     /* keeper.delayed or keeper.claims */
+    uint32_t *waiting_count; /* theirs */
     struct keeper *keeper;
-    struct client *client;       /* NULL: housekeeping, or the channel is gone */
+    struct client *client; /* NULL: housekeeping, or the channel is gone */
     uint64_t session;
     uint32_t number;
-    struct ask ask;              /* points into the frame until task_keep() */
+    struct ask ask; /* points into the frame until task_keep() */
     struct answer answer;
-    enum status status;          /* what came of the last stage */
+    enum status status; /* what came of the last stage */
     struct arena arena;
     enum status (*work)(struct task *task, struct store *store); /* on a pool thread; in STAGE_WRITE it may run twice */
     void (*next)(struct task *task);                             /* on the loop thread afterwards */
-    void (*discard)(struct task *task);                          /* frees what `state` holds outside the arena; may be NULL */
+    void (*discard)(struct task *task); /* frees what `state` holds outside the arena; may be NULL */
     void *state;
-    uint64_t octets;             /* STAGE_WRITE: size of what is written */
-    msec due;                    /* of a delayed login */
-    bool kept;                   /* the ask is a copy */
-    bool bare;                   /* STAGE_WRITE: runs outside a transaction */
+    uint64_t octets; /* STAGE_WRITE: size of what is written */
+    msec due;        /* of a delayed login */
+    bool kept;       /* the ask is a copy */
+    bool bare;       /* STAGE_WRITE: runs outside a transaction */
 };
 
 struct keeper {
-    struct loop *loop;           /* NULL in the command line's own process */
+    struct loop *loop; /* NULL in the command line's own process */
     struct control *control;
     struct settings *settings;
     boot_settings *parse;
@@ -87,53 +87,56 @@ struct keeper {
     struct store *writer, *readers[READERS];
     atomic_uint readers_taken;
     struct pool *pools[STAGES];
-    char key[32];                /* seals device passwords */
-    char cache_key[32];          /* of this process only: names verified passwords in memory */
+    char key[32];                     /* seals device passwords */
+    char cache_key[32];               /* of this process only: names verified passwords in memory */
     char dummies[11][VAULT_VERIFIER]; /* by cost; made when first needed, never changed: pool threads read them */
-    const char *dummy;           /* the verifier that unknown names are checked against (C074) */
+    const char *dummy;                /* the verifier that unknown names are checked against (C074) */
 
     struct directory directory;
     struct leases leases;
     struct throttle throttle;
-    struct map verified;         /* passwords that were right lately: see login.c */
+    struct map verified; /* passwords that were right lately: see login.c */
     struct map bindings;
     uint32_t session_count;
 
     struct list clients;
     uint64_t next_client;
     uint32_t ctl_clients;
-    uid_t owner;                 /* who started the server */
+    uid_t owner; /* who started the server */
     int listen_fd;
     uv_poll_t listen;
     uv_timer_t tick, soon, due;
 
-    struct list delayed;         /* tasks: logins waiting out their delay */
+    struct list delayed; /* tasks: logins waiting out their delay */
     uint32_t delayed_count;
-    struct list claims;          /* tasks: the courier waits for work */
+    struct list claims; /* tasks: the courier waits for work */
     uint32_t claim_count, queue_changes;
     wall next_due;
 
     atomic_uint_fast64_t disk_free, commits, jobs;
-    uint64_t rested_at;          /* commits when the writer rested last */
+    uint64_t rested_at; /* commits when the writer rested last */
     uint32_t ticks;
     msec started;
     bool stopping, resting, noting;
 };
 
 /* ---- task.c ---- */
-struct task *task_new(struct keeper *keeper, struct client *client, const struct frame *frame); /* frame NULL: housekeeping */
+struct task *task_new(
+    struct keeper *keeper, struct client *client, const struct frame *frame); /* frame NULL: housekeeping */
 /* Copies the ask, so that it may be used after the handler has returned; TOO_BIG beyond the arena. */
 MUST_USE enum status task_keep(struct task *task);
 void *task_state(struct task *task, size_t size); /* zeroed; never NULL */
-/* Sends it to a stage; next(task) runs on the loop thread afterwards, also where the stage had no room (task->status is BUSY then). */
-void task_go(struct task *task, enum stage stage, enum status (*work)(struct task *, struct store *), void (*next)(struct task *));
+/* Sends it to a stage; next(task) runs on the loop thread afterwards, also where the stage had no room (task->status is
+ * BUSY then). */
+void task_go(struct task *task, enum stage stage, enum status (*work)(struct task *, struct store *),
+    void (*next)(struct task *));
 void task_answer(struct task *task, enum status status);
-void task_drop(struct task *task);  /* no answer is due */
+void task_drop(struct task *task);   /* no answer is due */
 void task_finish(struct task *task); /* a `next` for handlers that need nothing more: answers task->status */
 /* Puts it on a waiting list; takes it off again. */
 void task_wait(struct task *task, struct list *list, uint32_t *count);
 void task_resume(struct task *task);
-bool task_retry_late(struct keeper *keeper); /* false: nothing is late any more */
+bool task_retry_late(struct keeper *keeper);     /* false: nothing is late any more */
 struct slice task_name(const struct task *task); /* session's name for the log */
 
 /* ---- pools ---- */
@@ -187,22 +190,26 @@ void serve_queue_change(struct task *task);
 void serve_status(struct task *task);
 
 /* ---- keeper.c ---- */
-/* Opens the store and starts pools and timers: the loop has to be run then.  With or without a control, with or without a jail. */
-MUST_USE enum status keeper_open(struct keeper *keeper, const char *store_dir, struct settings *settings, struct slice key, struct buf *why);
-void keeper_stop(struct keeper *keeper);   /* on the loop thread: finishes what was asked, stops the loop */
+/* Opens the store and starts pools and timers: the loop has to be run then.  With or without a control, with or without
+ * a jail. */
+MUST_USE enum status keeper_open(
+    struct keeper *keeper, const char *store_dir, struct settings *settings, struct slice key, struct buf *why);
+void keeper_stop(struct keeper *keeper); /* on the loop thread: finishes what was asked, stops the loop */
 void keeper_close(struct keeper *keeper);
 
 /* ---- core.c ---- */
 msec keeper_now(struct keeper *keeper);
-/* The parts that a server and the command line have in common: memory, directory, disk.  The writer's connection is open. */
+/* The parts that a server and the command line have in common: memory, directory, disk.  The writer's connection is
+ * open. */
 MUST_USE enum status keeper_init(struct keeper *keeper, struct settings *settings, struct slice key);
 void keeper_done(struct keeper *keeper);
-void keeper_soon(struct keeper *keeper);   /* delayed logins or late answers have to be looked at */
+void keeper_soon(struct keeper *keeper); /* delayed logins or late answers have to be looked at */
 MUST_USE enum status keeper_make_dummy(uint32_t cost, char out_verifier[VAULT_VERIFIER]); /* takes its time */
 void keeper_take_dummy(struct keeper *keeper, uint32_t cost, const char verifier[VAULT_VERIFIER]);
 /* ---- upkeep.c ---- */
-void upkeep_tick(struct keeper *keeper);   /* once a second */
-void upkeep_last(struct keeper *keeper);   /* before the end: the pools are closed */
+void upkeep_tick(struct keeper *keeper);                      /* once a second */
+void upkeep_last(struct keeper *keeper);                      /* before the end: the pools are closed */
 bool keeper_has_room(struct keeper *keeper, uint64_t octets); /* on the disk, above the reserve */
 /* An address as typed, as the key under which it is found; out_domain may be NULL. */
-MUST_USE enum status keeper_key(struct slice text, struct arena *arena, struct slice *out_key, struct slice *out_domain);
+MUST_USE enum status keeper_key(
+    struct slice text, struct arena *arena, struct slice *out_key, struct slice *out_domain);

@@ -9,14 +9,15 @@
 #include "jail/jail.h"
 #include "keeper/impl.h"
 
-#define HASH_THREADS 2u
-#define PACK_THREADS 2u
-#define LOCK_PATIENCE SECONDS(5)   /* DESIGN 9: `serve` waits that long for its predecessor */
-#define SOON          50u          /* ms between two looks at delayed logins and late answers */
-#define DRAIN         500u         /* ms for the last answers */
+#define HASH_THREADS  2u
+#define PACK_THREADS  2u
+#define LOCK_PATIENCE SECONDS(5) /* DESIGN 9: `serve` waits that long for its predecessor */
+#define SOON          50u        /* ms between two looks at delayed logins and late answers */
+#define DRAIN         500u       /* ms for the last answers */
 #define FILES         4096u
 
-/* ---- the command line's clients ------------------------------------------------------------------------------------- */
+/* ---- the command line's clients -------------------------------------------------------------------------------------
+ */
 
 /* Root, or whoever started the server: the folder is his (C041). */
 static bool may_command(const struct keeper *keeper, int fd)
@@ -66,9 +67,13 @@ static void start_listening(struct keeper *keeper, int fd)
     uv_poll_start(&keeper->listen, UV_READABLE, on_listen);
 }
 
-/* ---- time ----------------------------------------------------------------------------------------------------------- */
+/* ---- time -----------------------------------------------------------------------------------------------------------
+ */
 
-static void on_tick(uv_timer_t *timer) { upkeep_tick(timer->data); }
+static void on_tick(uv_timer_t *timer)
+{
+    upkeep_tick(timer->data);
+}
 
 static void on_soon(uv_timer_t *timer)
 {
@@ -95,7 +100,8 @@ static void start_timers(struct keeper *keeper)
     keeper->started = keeper_now(keeper);
 }
 
-/* ---- pools ---------------------------------------------------------------------------------------------------------- */
+/* ---- pools ----------------------------------------------------------------------------------------------------------
+ */
 
 static void *open_reader(void *context)
 {
@@ -105,16 +111,28 @@ static void *open_reader(void *context)
     return keeper->readers[mine];
 }
 
-static void *open_writer(void *context) { return context; }
+static void *open_writer(void *context)
+{
+    return context;
+}
 
 static void start_pools(struct keeper *keeper)
 {
     const struct pool_plan plans[STAGES] = {
         [STAGE_HASH] = { .name = "hash", .threads = HASH_THREADS, .queue_max = LIMIT_HASH_QUEUE },
         [STAGE_PACK] = { .name = "pack", .threads = PACK_THREADS, .queue_max = LIMIT_ASKS },
-        [STAGE_READ] = { .name = "read", .threads = READERS, .queue_max = LIMIT_ASKS, .thread_open = open_reader, .context = keeper },
-        [STAGE_WRITE] = { .name = "write", .threads = 1, .queue_max = LIMIT_WRITER_QUEUE, .thread_open = open_writer, .context = keeper,
-            .batch = writer_batch, .batch_max = LIMIT_BATCH },
+        [STAGE_READ] = { .name = "read",
+            .threads = READERS,
+            .queue_max = LIMIT_ASKS,
+            .thread_open = open_reader,
+            .context = keeper },
+        [STAGE_WRITE] = { .name = "write",
+            .threads = 1,
+            .queue_max = LIMIT_WRITER_QUEUE,
+            .thread_open = open_writer,
+            .context = keeper,
+            .batch = writer_batch,
+            .batch_max = LIMIT_BATCH },
     };
     for (int i = 0; i < STAGES; i++)
         keeper->pools[i] = pool_open(keeper->loop, &plans[i]);
@@ -127,7 +145,8 @@ static void close_pool(struct keeper *keeper, enum stage stage)
     keeper->pools[stage] = NULL;
 }
 
-/* ---- settings ------------------------------------------------------------------------------------------------------- */
+/* ---- settings -------------------------------------------------------------------------------------------------------
+ */
 
 struct dummy_making {
     uint32_t cost;
@@ -185,7 +204,8 @@ static void take_settings(struct keeper *keeper, int fd)
     arena_done(&arena);
 }
 
-/* ---- start and end -------------------------------------------------------------------------------------------------- */
+/* ---- start and end --------------------------------------------------------------------------------------------------
+ */
 
 static void drop_waiting(struct list *waiting)
 {
@@ -258,7 +278,8 @@ static enum status open_store(struct keeper *keeper, const char *dir, struct buf
     return STATUS_OK;
 }
 
-enum status keeper_open(struct keeper *keeper, const char *store_dir, struct settings *settings, struct slice key, struct buf *why)
+enum status keeper_open(
+    struct keeper *keeper, const char *store_dir, struct settings *settings, struct slice key, struct buf *why)
 {
     uint32_t cost = settings->auth_hash_cost;
     TRY(open_store(keeper, store_dir, why));
@@ -286,8 +307,11 @@ static enum status enter(struct keeper *keeper, const struct role_start *start, 
     struct buf dir = BUF(4096);
     struct settings *settings = start->settings;
     TRY(buf_print(&dir, "%.*s/store%c", (int)start->boot.dir.len, start->boot.dir.ptr, '\0'));
-    struct jail_plan plan = { .role = ROLE_KEEPER, .uid = jail_uid(ROLE_KEEPER, settings->uid_keeper), .root = dir.ptr,
-        .file_size = UINT64_MAX, .files = FILES };
+    struct jail_plan plan = { .role = ROLE_KEEPER,
+        .uid = jail_uid(ROLE_KEEPER, settings->uid_keeper),
+        .root = dir.ptr,
+        .file_size = UINT64_MAX,
+        .files = FILES };
     enum status status = jail_enter(&plan);
     if (status != STATUS_OK && buf_print(why, "the jail cannot be entered") != STATUS_OK)
         buf_clear(why);
@@ -314,7 +338,9 @@ static int run(struct keeper *keeper, struct role_start *start)
         code = fail(keeper, status, &why);
     } else {
         control_tell(keeper->control, CONTROL_READY);
-        LOG(LOG_INFO, "keeper.ready", LOG_NUMBER("accounts", keeper->directory.by_id.count), LOG_NUMBER("domains", keeper->directory.domains.count));
+        LOG(LOG_INFO, "keeper.store", LOG_WORD("engine", store_engine()));
+        LOG(LOG_INFO, "keeper.ready", LOG_NUMBER("accounts", keeper->directory.by_id.count),
+            LOG_NUMBER("domains", keeper->directory.domains.count));
         loop_run(keeper->loop);
         LOG(LOG_INFO, "keeper.stopped");
     }

@@ -20,7 +20,8 @@ static void reset(struct house *h, uint64_t session)
     house_put(h, END_USER, session, &ask);
 }
 
-/* ---- mail from outside ------------------------------------------------------------------------------------------------ */
+/* ---- mail from outside
+ * ------------------------------------------------------------------------------------------------ */
 
 static void test_message_comes_in_and_is_read(void **state)
 {
@@ -30,7 +31,8 @@ static void test_message_comes_in_and_is_read(void **state)
     assert_int_equal(house_rcpt(h, END_MX, 1, "ALICE+news@our.test"), MAIL_OK);
     assert_int_equal(house_rcpt(h, END_MX, 1, "nobody@our.test"), MAIL_NO_SUCH_USER);
     assert_int_equal(house_rcpt(h, END_MX, 1, "someone@else.test"), MAIL_NOT_LOCAL);
-    struct answer answer = house_deliver(h, END_MX, 1, "stranger@else.test", "Alice@our.test", NULL, "Subject: x\r\n\r\nhello\r\n");
+    struct answer answer =
+        house_deliver(h, END_MX, 1, "stranger@else.test", "Alice@our.test", NULL, "Subject: x\r\n\r\nhello\r\n");
     assert_ok(answer.status);
     assert_int_equal(answer.deliver.verdict, MAIL_OK);
     assert_int_equal(house_login(h, END_USER, 2, "alice", "secret-alice", PROTOCOL_POP3, LAN).verdict, LOGIN_OK);
@@ -54,7 +56,9 @@ static void test_gate_that_lies_does_not_relay(void **state)
     answer = house_deliver(h, END_USER, 1, "alice@our.test", "bob@our.test", NULL, "x\r\n");
     assert_int_equal(answer.deliver.verdict, MAIL_PROVE_YOURSELF);
     /* The pool for strangers cannot make itself a submission port. */
-    struct ask ask = { .kind = ASK_MAIL, .fd = -1, .mail = { .sender = S("alice@our.test"), .peer = house_ip(LAN), .submission = 1, .encrypted = 1 } };
+    struct ask ask = { .kind = ASK_MAIL,
+        .fd = -1,
+        .mail = { .sender = S("alice@our.test"), .peer = house_ip(LAN), .submission = 1, .encrypted = 1 } };
     assert_int_equal(house_login(h, END_USER, 2, "alice@our.test", "secret-alice", PROTOCOL_POP3, LAN).lease, 1);
     answer = house_ask(h, END_MX, 3, &ask);
     assert_int_equal(answer.mail.proof, PROOF_NONE);
@@ -98,8 +102,13 @@ static void test_large_body_travels_by_descriptor(void **state)
     assert_true(staged.fd >= 0);
     put_noise(staged.fd, &noise, 700001);
     struct deliver_recipient rows[2] = { { .address = S("alice@our.test") }, { .address = S("bob@our.test") } };
-    struct ask ask = { .kind = ASK_DELIVER, .fd = staged.fd, .deliver = { .recipients = { rows, 2 }, .return_path = S("Return-Path: <>\r\n"),
-        .prefix = S("Received: here\r\n"), .id = S("big"), .staged = 700001 } };
+    struct ask ask = { .kind = ASK_DELIVER,
+        .fd = staged.fd,
+        .deliver = { .recipients = { rows, 2 },
+            .return_path = S("Return-Path: <>\r\n"),
+            .prefix = S("Received: here\r\n"),
+            .id = S("big"),
+            .staged = 700001 } };
     struct answer answer = house_ask(h, END_MX, 1, &ask);
     assert_ok(answer.status);
     assert_int_equal(answer.deliver.verdict, MAIL_OK);
@@ -124,7 +133,8 @@ static void test_large_body_travels_by_descriptor(void **state)
     buf_done(&noise);
 }
 
-/* ---- logins ----------------------------------------------------------------------------------------------------------- */
+/* ---- logins
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static void test_login_names_and_wrong_passwords(void **state)
 {
@@ -136,25 +146,38 @@ static void test_login_names_and_wrong_passwords(void **state)
         assert_int_equal(login.verdict, LOGIN_OK);
         assert_text("alice@our.test", login.address);
     }
-    assert_int_equal(house_login(h, END_USER, session++, "alice", "secret-bob", PROTOCOL_IMAP, LAN).verdict, LOGIN_WRONG);
-    assert_int_equal(house_login(h, END_USER, session++, "nobody", "secret-bob", PROTOCOL_IMAP, LAN).verdict, LOGIN_WRONG);
+    assert_int_equal(
+        house_login(h, END_USER, session++, "alice", "secret-bob", PROTOCOL_IMAP, LAN).verdict, LOGIN_WRONG);
+    assert_int_equal(
+        house_login(h, END_USER, session++, "nobody", "secret-bob", PROTOCOL_IMAP, LAN).verdict, LOGIN_WRONG);
     assert_int_equal(house_login(h, END_USER, session++, "alice", "", PROTOCOL_IMAP, LAN).verdict, LOGIN_WRONG);
     set_enabled(h, "alice@our.test", 0);
-    assert_int_equal(house_login(h, END_USER, session++, "alice", "secret-alice", PROTOCOL_IMAP, LAN).verdict, LOGIN_WRONG);
+    assert_int_equal(
+        house_login(h, END_USER, session++, "alice", "secret-alice", PROTOCOL_IMAP, LAN).verdict, LOGIN_WRONG);
     set_enabled(h, "alice@our.test", 1);
-    assert_int_equal(house_login(h, END_USER, session++, "alice", "secret-alice", PROTOCOL_IMAP, LAN).verdict, LOGIN_OK);
+    assert_int_equal(
+        house_login(h, END_USER, session++, "alice", "secret-alice", PROTOCOL_IMAP, LAN).verdict, LOGIN_OK);
 }
 
 static struct ask plain_login(const char *authzid, bool encrypted)
 {
-    return (struct ask){ .kind = ASK_LOGIN, .fd = -1, .login = { .name = S("alice"), .secret = S("secret-alice"), .authzid = slice_of(authzid),
-        .session = S("s"), .peer = house_ip(LAN), .protocol = PROTOCOL_SMTP, .mechanism = MECHANISM_PLAIN, .encrypted = encrypted } };
+    return (struct ask){ .kind = ASK_LOGIN,
+        .fd = -1,
+        .login = { .name = S("alice"),
+            .secret = S("secret-alice"),
+            .authzid = slice_of(authzid),
+            .session = S("s"),
+            .peer = house_ip(LAN),
+            .protocol = PROTOCOL_SMTP,
+            .mechanism = MECHANISM_PLAIN,
+            .encrypted = encrypted } };
 }
 
 static void test_authzid_and_plain_text(void **state) /* C086 */
 {
     struct house *h = *state;
-    struct ask other = plain_login("bob@our.test", true), same = plain_login("alice@our.test", true), bare = plain_login("", false);
+    struct ask other = plain_login("bob@our.test", true), same = plain_login("alice@our.test", true),
+               bare = plain_login("", false);
     assert_int_equal(house_ask(h, END_USER, 1, &other).login.verdict, LOGIN_WRONG);
     assert_int_equal(house_ask(h, END_USER, 2, &same).login.verdict, LOGIN_OK);
     /* No person's password without TLS, whatever the gate thinks. */
@@ -163,8 +186,13 @@ static void test_authzid_and_plain_text(void **state) /* C086 */
 
 static struct slice add_device(struct house *h, const char *name, uint8_t rights, uint32_t mechanisms, const char *from)
 {
-    struct ask ask = { .kind = ASK_DEVICE_ADD, .fd = -1, .device_add = { .address = S("carol@our.test"), .name = slice_of(name),
-        .from = slice_of(from), .mechanisms = mechanisms, .rights = rights } };
+    struct ask ask = { .kind = ASK_DEVICE_ADD,
+        .fd = -1,
+        .device_add = { .address = S("carol@our.test"),
+            .name = slice_of(name),
+            .from = slice_of(from),
+            .mechanisms = mechanisms,
+            .rights = rights } };
     struct answer answer = house_ask(h, END_CTL, 0, &ask);
     assert_ok(answer.status);
     return answer.device_add.secret;
@@ -181,8 +209,15 @@ static void test_device_passwords_and_apop(void **state)
     assert_int_equal(login.verdict, LOGIN_OK);
     assert_int_equal(login.lease, 1); /* a device with the right, on an account without the flag */
     vault_apop(S("<1.2@mail.our.test>"), slice_of(secret), digest);
-    struct ask ask = { .kind = ASK_LOGIN_APOP, .fd = -1, .login_apop = { .name = S("carol@our.test"), .stamp = S("<1.2@mail.our.test>"),
-        .digest = { digest, 16 }, .session = S("s"), .peer = house_ip(LAN), .protocol = PROTOCOL_POP3, .encrypted = 1 } };
+    struct ask ask = { .kind = ASK_LOGIN_APOP,
+        .fd = -1,
+        .login_apop = { .name = S("carol@our.test"),
+            .stamp = S("<1.2@mail.our.test>"),
+            .digest = { digest, 16 },
+            .session = S("s"),
+            .peer = house_ip(LAN),
+            .protocol = PROTOCOL_POP3,
+            .encrypted = 1 } };
     assert_int_equal(house_ask(h, END_USER, 2, &ask).login.verdict, LOGIN_OK);
     ask.login_apop.stamp = S("<1.3@mail.our.test>");
     assert_int_equal(house_ask(h, END_USER, 3, &ask).login.verdict, LOGIN_WRONG);
@@ -229,7 +264,9 @@ static void test_a_change_ends_sessions_at_once(void **state) /* C093, C108 */
     struct ask list = { .kind = ASK_DROP_LIST, .fd = -1 };
     house_login(h, END_USER, 1, "alice", "secret-alice", PROTOCOL_POP3, LAN);
     assert_ok(house_ask(h, END_USER, 1, &list).status);
-    struct ask password = { .kind = ASK_ACCOUNT_PASSWORD, .fd = -1, .account_password = { S("alice@our.test"), S("new one") } };
+    struct ask password = {
+        .kind = ASK_ACCOUNT_PASSWORD, .fd = -1, .account_password = { S("alice@our.test"), S("new one") }
+    };
     assert_ok(house_ask(h, END_CTL, 0, &password).status);
     assert_status(STATUS_REVOKED, house_ask(h, END_USER, 1, &list).status);
     assert_int_equal(house_mail(h, END_USER, 2, "alice@our.test", LAN), MAIL_PROVE_YOURSELF);
@@ -241,7 +278,8 @@ static void test_a_change_ends_sessions_at_once(void **state) /* C093, C108 */
     assert_int_equal(house_rcpt(h, END_MX, 1, "alice@our.test"), MAIL_NO_SUCH_USER);
 }
 
-/* ---- submission ------------------------------------------------------------------------------------------------------- */
+/* ---- submission
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void test_lease_from_login_to_queue(void **state)
 {
@@ -255,7 +293,8 @@ static void test_lease_from_login_to_queue(void **state)
     /* The session that was open before the login. */
     assert_int_equal(house_mail(h, END_USER, 1, "alice+scan@our.test", LAN), MAIL_OK);
     assert_int_equal(house_rcpt(h, END_USER, 1, "friend@else.test"), MAIL_OK);
-    struct answer answer = house_deliver(h, END_USER, 1, "alice+scan@our.test", "friend@else.test", "bob@our.test", "x\r\n");
+    struct answer answer =
+        house_deliver(h, END_USER, 1, "alice+scan@our.test", "friend@else.test", "bob@our.test", "x\r\n");
     assert_int_equal(answer.deliver.verdict, MAIL_FORGED_AUTHOR); /* C092 */
     /* What failed is given back: two messages are left. */
     for (int i = 0; i < 2; i++) {
@@ -300,7 +339,8 @@ static void test_lease_dies_between_rcpt_and_data(void **state)
     assert_int_equal(house_rcpt(h, END_USER, 2, "a@else.test"), MAIL_OK);
     struct ask revoke = { .kind = ASK_LEASE_REVOKE, .fd = -1, .lease_revoke = { S(LAN) } };
     assert_int_equal(house_ask(h, END_CTL, 0, &revoke).count.count, 1);
-    assert_int_equal(house_deliver(h, END_USER, 2, "alice@our.test", "a@else.test", NULL, "x\r\n").deliver.verdict, MAIL_LEASE_OVER);
+    assert_int_equal(
+        house_deliver(h, END_USER, 2, "alice@our.test", "a@else.test", NULL, "x\r\n").deliver.verdict, MAIL_LEASE_OVER);
     struct ask list = { .kind = ASK_QUEUE_LIST, .fd = -1 };
     assert_int_equal(house_ask(h, END_CTL, 0, &list).queue_list.rows.count, 0);
 }
@@ -325,10 +365,13 @@ static void test_login_and_its_sender(void **state)
     assert_int_equal(house_mail(h, END_USER, 1, "bob@our.test", OTHER), MAIL_OK);
     assert_int_equal(house_rcpt(h, END_USER, 1, "far@else.test"), MAIL_OK);
     /* Another envelope sender at the end than at the beginning. */
-    assert_int_equal(house_deliver(h, END_USER, 1, "alice@our.test", "far@else.test", "bob@our.test", "x\r\n").deliver.verdict, MAIL_FOREIGN_SENDER);
+    assert_int_equal(
+        house_deliver(h, END_USER, 1, "alice@our.test", "far@else.test", "bob@our.test", "x\r\n").deliver.verdict,
+        MAIL_FOREIGN_SENDER);
 }
 
-/* ---- the courier ------------------------------------------------------------------------------------------------------ */
+/* ---- the courier
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void test_claim_waits_and_bounce_comes_home(void **state)
 {
@@ -338,7 +381,9 @@ static void test_claim_waits_and_bounce_comes_home(void **state)
     house_login(h, END_USER, 1, "bob", "secret-bob", PROTOCOL_SMTP, OTHER);
     house_mail(h, END_USER, 1, "bob@our.test", OTHER);
     house_rcpt(h, END_USER, 1, "far@else.test");
-    assert_ok(house_deliver(h, END_USER, 1, "bob@our.test", "far@else.test", "bob@our.test", "Subject: out\r\n\r\nx\r\n").status);
+    assert_ok(
+        house_deliver(h, END_USER, 1, "bob@our.test", "far@else.test", "bob@our.test", "Subject: out\r\n\r\nx\r\n")
+            .status);
     struct answer claimed = house_get(h, END_COURIER, waiting);
     assert_ok(claimed.status);
     assert_text("bob@our.test", claimed.claim.sender);
@@ -352,8 +397,12 @@ static void test_claim_waits_and_bounce_comes_home(void **state)
     struct answer shown = house_ask(h, END_CTL, 0, &show);
     assert_ok(shown.status);
     assert_text("Received: here\r\nSubject: out\r\n", shown.queue_show.header);
-    struct settle_recipient row = { .id = row_of(struct claim_recipient, claimed.claim.recipients, 0)->id, .outcome = SETTLE_FAILED, .reply = S("550 no") };
-    struct ask settle = { .kind = ASK_SETTLE, .fd = -1, .settle = { .id = claimed.claim.id, .recipients = { &row, 1 }, .bounce = S("Subject: sorry\r\n\r\nno\r\n") } };
+    struct settle_recipient row = { .id = row_of(struct claim_recipient, claimed.claim.recipients, 0)->id,
+        .outcome = SETTLE_FAILED,
+        .reply = S("550 no") };
+    struct ask settle = { .kind = ASK_SETTLE,
+        .fd = -1,
+        .settle = { .id = claimed.claim.id, .recipients = { &row, 1 }, .bounce = S("Subject: sorry\r\n\r\nno\r\n") } };
     struct answer settled = house_ask(h, END_COURIER, 0, &settle);
     assert_ok(settled.status);
     assert_int_equal(settled.settle.done, 1);
@@ -365,7 +414,8 @@ static void test_claim_waits_and_bounce_comes_home(void **state)
     assert_int_equal(house_messages(h, 2), 1);
 }
 
-/* ---- who may ask ------------------------------------------------------------------------------------------------------ */
+/* ---- who may ask
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void test_forbidden_ask_closes_that_channel_only(void **state) /* C041 */
 {
@@ -388,7 +438,9 @@ static void test_forbidden_ask_closes_that_channel_only(void **state) /* C041 */
 static void test_commands(void **state)
 {
     struct house *h = *state;
-    struct ask ask = { .kind = ASK_ACCOUNT_ADD, .fd = -1, .account_add = { .address = S("alice@our.test"), .secret = S("x") } };
+    struct ask ask = {
+        .kind = ASK_ACCOUNT_ADD, .fd = -1, .account_add = { .address = S("alice@our.test"), .secret = S("x") }
+    };
     assert_status(STATUS_EXISTS, house_ask(h, END_CTL, 0, &ask).status);
     ask.account_add.address = S("dan@else.test");
     assert_status(STATUS_NOT_FOUND, house_ask(h, END_CTL, 0, &ask).status);
@@ -452,7 +504,8 @@ static void test_disk_reserve_refuses_before_anything_is_taken(void **state) /* 
     house_start(h);
     struct ask stage = { .kind = ASK_STAGE, .fd = -1 };
     assert_int_equal(house_ask(h, END_MX, 1, &stage).stage.verdict, MAIL_DISK_FULL);
-    assert_int_equal(house_deliver(h, END_MX, 1, "x@else.test", "bob@our.test", NULL, "x\r\n").deliver.verdict, MAIL_DISK_FULL);
+    assert_int_equal(
+        house_deliver(h, END_MX, 1, "x@else.test", "bob@our.test", NULL, "x\r\n").deliver.verdict, MAIL_DISK_FULL);
 }
 
 int main(void)

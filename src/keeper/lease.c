@@ -12,7 +12,7 @@
 struct place {
     struct ip peer;
     struct list leases;
-    struct list seen;   /* struct seen, the latest first */
+    struct list seen; /* struct seen, the latest first */
 };
 
 struct seen {
@@ -62,9 +62,13 @@ const char *lease_refusal(const struct settings *settings, const struct lease_as
     return NULL;
 }
 
-/* ---- places ------------------------------------------------------------------------------------------------------- */
+/* ---- places -------------------------------------------------------------------------------------------------------
+ */
 
-static struct place *place_find(const struct leases *leases, struct ip peer) { return map_find(&leases->places, map_key(peer)); }
+static struct place *place_find(const struct leases *leases, struct ip peer)
+{
+    return map_find(&leases->places, map_key(peer));
+}
 
 static struct place *place_get(struct leases *leases, struct ip peer)
 {
@@ -91,7 +95,8 @@ static void forget_seen(struct place *place, msec now)
     }
 }
 
-/* Puts the account in front, and says how many others were there within the hour; more than `most` are not remembered. */
+/* Puts the account in front, and says how many others were there within the hour; more than `most` are not remembered.
+ */
 static uint32_t note_seen(struct place *place, uint32_t account, uint32_t most, msec now)
 {
     struct seen *found = NULL, *last = NULL;
@@ -127,7 +132,8 @@ static void place_drop_if_empty(struct leases *leases, struct place *place)
     release(place);
 }
 
-/* ---- ending ------------------------------------------------------------------------------------------------------- */
+/* ---- ending -------------------------------------------------------------------------------------------------------
+ */
 
 static struct lease_key key_of(uint32_t account, struct ip peer)
 {
@@ -151,9 +157,13 @@ static void end(struct leases *leases, struct lease *lease, enum lease_end why)
     release(lease);
 }
 
-static bool is_over(const struct lease *lease, msec now) { return now >= lease->until; }
+static bool is_over(const struct lease *lease, msec now)
+{
+    return now >= lease->until;
+}
 
-static uint32_t end_at(struct leases *leases, struct place *place, uint32_t account, uint32_t device, enum lease_end why, msec now)
+static uint32_t end_at(
+    struct leases *leases, struct place *place, uint32_t account, uint32_t device, enum lease_end why, msec now)
 {
     uint32_t ended = 0;
     for (struct list *node = place->leases.next, *next; node != &place->leases; node = next) {
@@ -168,7 +178,8 @@ static uint32_t end_at(struct leases *leases, struct place *place, uint32_t acco
     return ended;
 }
 
-uint32_t lease_revoke(struct leases *leases, uint32_t account, uint32_t device, const struct ip *peer, enum lease_end why, msec now)
+uint32_t lease_revoke(
+    struct leases *leases, uint32_t account, uint32_t device, const struct ip *peer, enum lease_end why, msec now)
 {
     uint32_t ended = 0;
     struct slice key;
@@ -219,11 +230,16 @@ void lease_done(struct leases *leases)
     *leases = (struct leases){ 0 };
 }
 
-/* ---- granting ----------------------------------------------------------------------------------------------------- */
+/* ---- granting -----------------------------------------------------------------------------------------------------
+ */
 
-static msec least(msec a, msec b) { return a < b ? a : b; }
+static msec least(msec a, msec b)
+{
+    return a < b ? a : b;
+}
 
-static struct lease *open_lease(struct leases *leases, struct place *place, const struct lease_wish *wish, const struct settings *settings, msec now)
+static struct lease *open_lease(struct leases *leases, struct place *place, const struct lease_wish *wish,
+    const struct settings *settings, msec now)
 {
     struct lease *lease = alloc(sizeof *lease);
     struct lease_key key = key_of(wish->account, wish->peer);
@@ -238,13 +254,14 @@ static struct lease *open_lease(struct leases *leases, struct place *place, cons
     return lease;
 }
 
-enum lease_grant lease_grant(struct leases *leases, const struct lease_wish *wish, const struct settings *settings, msec now,
-    const struct lease **out_lease)
+enum lease_grant lease_grant(struct leases *leases, const struct lease_wish *wish, const struct settings *settings,
+    msec now, const struct lease **out_lease)
 {
     struct place *place = place_get(leases, wish->peer);
     uint32_t others = note_seen(place, wish->account, settings->lease_shared_accounts, now);
     if (others >= settings->lease_shared_accounts && !networks_have(settings->lease_office_networks, wish->peer)) {
-        /* C095, C097: too many people behind one address.  Nobody there has a lease any more, while such logins go on. */
+        /* C095, C097: too many people behind one address.  Nobody there has a lease any more, while such logins go on.
+         */
         end_at(leases, place, 0, 0, LEASE_SHARED, now);
         return LEASE_REFUSED_SHARED;
     }
@@ -265,7 +282,8 @@ enum lease_grant lease_grant(struct leases *leases, const struct lease_wish *wis
     lease->until = least(now + settings->lease_window, lease->cap); /* C098 */
     lease->messages = settings->lease_messages;
     lease->recipients = settings->lease_recipients;
-    /* Both counts begin anew; what transactions have under way stays reserved, and so is counted against the new ones. */
+    /* Both counts begin anew; what transactions have under way stays reserved, and so is counted against the new ones.
+     */
     lease->messages_used = lease->recipients_used = 0;
     lease->failures = 0;
     *out_lease = lease;
@@ -280,7 +298,8 @@ void lease_failed(struct leases *leases, uint32_t account, struct ip peer, msec 
         end(leases, lease, LEASE_FAILURES);
 }
 
-/* ---- using -------------------------------------------------------------------------------------------------------- */
+/* ---- using --------------------------------------------------------------------------------------------------------
+ */
 
 const struct lease *lease_find(const struct leases *leases, uint32_t id, msec now)
 {
@@ -293,7 +312,8 @@ const struct lease *lease_at(const struct leases *leases, struct ip peer, const 
     const struct place *place = place_find(leases, peer);
     if (!place)
         return NULL;
-    for (const struct list *node = after ? after->node.next : place->leases.next; node != &place->leases; node = node->next) {
+    for (const struct list *node = after ? after->node.next : place->leases.next; node != &place->leases;
+         node = node->next) {
         const struct lease *lease = list_element(node, struct lease, node);
         if (!is_over(lease, now))
             return lease;

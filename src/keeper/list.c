@@ -59,7 +59,10 @@ static struct slice joined(char room[KEY_MOST], struct slice a, struct slice b)
     return (struct slice){ room, a.len + 1 + b.len };
 }
 
-static uint32_t page_rows(const struct page *page) { return page->count > LIST_PAGE ? LIST_PAGE : page->count; }
+static uint32_t page_rows(const struct page *page)
+{
+    return page->count > LIST_PAGE ? LIST_PAGE : page->count;
+}
 
 /* Texts in an answer outlive what the directory may do until the answer is written. */
 static struct slice copied(struct page *page, struct slice text)
@@ -82,7 +85,8 @@ static enum status about_account(struct task *task, const struct account **out_a
     return *out_account ? STATUS_OK : STATUS_NOT_FOUND;
 }
 
-/* ---- accounts ------------------------------------------------------------------------------------------------------- */
+/* ---- accounts -------------------------------------------------------------------------------------------------------
+ */
 
 static enum status usage_work(struct task *task, struct store *store)
 {
@@ -98,8 +102,13 @@ static enum status usage_work(struct task *task, struct store *store)
 
 static void fill_account(struct page *page, const struct account *account, struct account_row *row)
 {
-    *row = (struct account_row){ .address = copied(page, account->address), .login = copied(page, account->login), .id = account->id,
-        .created = account->created, .last_login = account->last_login, .enabled = account->enabled, .pop_before_smtp = account->pop_before_smtp };
+    *row = (struct account_row){ .address = copied(page, account->address),
+        .login = copied(page, account->login),
+        .id = account->id,
+        .created = account->created,
+        .last_login = account->last_login,
+        .enabled = account->enabled,
+        .pop_before_smtp = account->pop_before_smtp };
     for (struct list *node = account->devices.next; node != &account->devices; node = node->next)
         row->devices++;
 }
@@ -126,11 +135,13 @@ void serve_account_list(struct task *task)
         task_answer(task, STATUS_TOO_BIG);
         return;
     }
-    task->answer.account_list = (struct answer_account_list){ .rows = { rows, page_rows(page) }, .more = page->count > LIST_PAGE };
+    task->answer.account_list =
+        (struct answer_account_list){ .rows = { rows, page_rows(page) }, .more = page->count > LIST_PAGE };
     task_go(task, STAGE_READ, usage_work, task_finish);
 }
 
-/* ---- devices -------------------------------------------------------------------------------------------------------- */
+/* ---- devices --------------------------------------------------------------------------------------------------------
+ */
 
 void serve_device_list(struct task *task)
 {
@@ -152,15 +163,22 @@ void serve_device_list(struct task *task)
     struct device_row *rows = arena_take_rows(&task->arena, page_rows(page), sizeof *rows);
     for (uint32_t i = 0; rows && i < page_rows(page); i++) {
         const struct device *device = page->items[i].value;
-        rows[i] = (struct device_row){ .address = copied(page, device->account->address), .name = copied(page, device->name),
-            .from = copied(page, device->from), .created = device->created, .expires = device->expires, .last_used = device->last_used,
-            .mechanisms = device->mechanisms, .rights = device->rights };
+        rows[i] = (struct device_row){ .address = copied(page, device->account->address),
+            .name = copied(page, device->name),
+            .from = copied(page, device->from),
+            .created = device->created,
+            .expires = device->expires,
+            .last_used = device->last_used,
+            .mechanisms = device->mechanisms,
+            .rights = device->rights };
     }
-    task->answer.device_list = (struct answer_device_list){ .rows = { rows, page_rows(page) }, .more = page->count > LIST_PAGE };
+    task->answer.device_list =
+        (struct answer_device_list){ .rows = { rows, page_rows(page) }, .more = page->count > LIST_PAGE };
     task_answer(task, rows && !page->failed ? STATUS_OK : STATUS_TOO_BIG);
 }
 
-/* ---- aliases -------------------------------------------------------------------------------------------------------- */
+/* ---- aliases --------------------------------------------------------------------------------------------------------
+ */
 
 void serve_alias_list(struct task *task)
 {
@@ -177,11 +195,13 @@ void serve_alias_list(struct task *task)
         const struct alias *alias = page->items[i].value;
         rows[i] = (struct alias_row){ copied(page, alias->address), copied(page, alias->target) };
     }
-    task->answer.alias_list = (struct answer_alias_list){ .rows = { rows, page_rows(page) }, .more = page->count > LIST_PAGE };
+    task->answer.alias_list =
+        (struct answer_alias_list){ .rows = { rows, page_rows(page) }, .more = page->count > LIST_PAGE };
     task_answer(task, rows && !page->failed ? STATUS_OK : STATUS_TOO_BIG);
 }
 
-/* ---- domains -------------------------------------------------------------------------------------------------------- */
+/* ---- domains --------------------------------------------------------------------------------------------------------
+ */
 
 void serve_domain_list(struct task *task)
 {
@@ -196,11 +216,13 @@ void serve_domain_list(struct task *task)
         const struct domain *domain = page->items[i].value;
         rows[i] = (struct domain_row){ copied(page, domain->name), domain->accounts };
     }
-    task->answer.domain_list = (struct answer_domain_list){ .rows = { rows, page_rows(page) }, .more = page->count > LIST_PAGE };
+    task->answer.domain_list =
+        (struct answer_domain_list){ .rows = { rows, page_rows(page) }, .more = page->count > LIST_PAGE };
     task_answer(task, rows && !page->failed ? STATUS_OK : STATUS_TOO_BIG);
 }
 
-/* ---- leases --------------------------------------------------------------------------------------------------------- */
+/* ---- leases ---------------------------------------------------------------------------------------------------------
+ */
 
 static bool is_about(const struct keeper *keeper, const struct lease *lease, struct slice about)
 {
@@ -213,12 +235,16 @@ static bool is_about(const struct keeper *keeper, const struct lease *lease, str
     return account && slice_equal_nocase(about, account->address);
 }
 
-static void fill_lease(struct page *page, const struct keeper *keeper, const struct lease *lease, msec now, struct lease_row *row)
+static void fill_lease(
+    struct page *page, const struct keeper *keeper, const struct lease *lease, msec now, struct lease_row *row)
 {
     const struct account *account = directory_account(&keeper->directory, lease->account);
     const struct device *device = directory_device(&keeper->directory, lease->device);
-    *row = (struct lease_row){ .protocol = lease->protocol == PROTOCOL_IMAP ? S("imap") : S("pop3"), .peer = lease->peer, .id = lease->id,
-        .seconds_left = (uint32_t)((lease->until - now) / 1000), .messages_left = lease_messages_left(lease),
+    *row = (struct lease_row){ .protocol = lease->protocol == PROTOCOL_IMAP ? S("imap") : S("pop3"),
+        .peer = lease->peer,
+        .id = lease->id,
+        .seconds_left = (uint32_t)((lease->until - now) / 1000),
+        .messages_left = lease_messages_left(lease),
         .recipients_left = lease_recipients_left(lease) };
     if (account)
         row->address = copied(page, account->address);
@@ -254,6 +280,7 @@ void serve_lease_list(struct task *task)
     struct lease_row *rows = arena_take_rows(&task->arena, page_rows(page), sizeof *rows);
     for (uint32_t i = 0; rows && i < page_rows(page); i++)
         fill_lease(page, keeper, page->items[i].value, now, &rows[i]);
-    task->answer.lease_list = (struct answer_lease_list){ .rows = { rows, page_rows(page) }, .more = page->count > LIST_PAGE };
+    task->answer.lease_list =
+        (struct answer_lease_list){ .rows = { rows, page_rows(page) }, .more = page->count > LIST_PAGE };
     task_answer(task, rows && !page->failed ? STATUS_OK : STATUS_TOO_BIG);
 }

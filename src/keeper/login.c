@@ -1,7 +1,7 @@
 /* login.c - is this the password, and what does it permit?
  *
- * ask (loop: delay, memory of passwords that were right lately) -> prove (hash pool) -> judge (loop: rights, lease, binding) -> answer.
- * Whatever fails, the answer is the same one, after the same work (C073, C074). */
+ * ask (loop: delay, memory of passwords that were right lately) -> prove (hash pool) -> judge (loop: rights, lease,
+ * binding) -> answer. Whatever fails, the answer is the same one, after the same work (C073, C074). */
 #include "base/secret.h"
 #include "keeper/impl.h"
 #include "keeper/vault.h"
@@ -15,22 +15,24 @@ struct candidate {
 };
 
 struct login {
-    uint32_t account, generation;        /* who the name stands for; 0: nobody */
-    struct slice name, stated, session;  /* stated: what delays are counted for */
+    uint32_t account, generation;       /* who the name stands for; 0: nobody */
+    struct slice name, stated, session; /* stated: what delays are counted for */
     struct ip peer, local;
     uint8_t protocol, mechanism;
     bool encrypted, try_person, try_devices;
     struct slice verifier, dummy;
     struct candidate *candidates;
     size_t candidate_count;
-    uint32_t device;                     /* whose password it was */
+    uint32_t device; /* whose password it was */
     bool right;
-    const char *reason;                  /* for the log, if it fails */
+    const char *reason; /* for the log, if it fails */
 };
 
-/* ---- passwords that were right lately ------------------------------------------------------------------------------ */
+/* ---- passwords that were right lately ------------------------------------------------------------------------------
+ */
 
-/* Key: a keyed hash of the password with account and generation, so that a change of either leaves nothing to find (C082). */
+/* Key: a keyed hash of the password with account and generation, so that a change of either leaves nothing to find
+ * (C082). */
 struct verified {
     msec until;
     uint32_t device;
@@ -55,8 +57,9 @@ static bool know_again(struct keeper *keeper, struct login *login, struct slice 
 {
     struct verified_key key = key_of(keeper, login, secret);
     const struct verified *found = login->account ? map_find(&keeper->verified, map_key(key)) : NULL;
-    bool fits = found && found->until > keeper_now(keeper) && (found->device ? login->try_devices : login->try_person) &&
-        (!found->device || directory_device(&keeper->directory, found->device));
+    bool fits = found && found->until > keeper_now(keeper) &&
+                (found->device ? login->try_devices : login->try_person) &&
+                (!found->device || directory_device(&keeper->directory, found->device));
     if (fits) {
         login->right = true;
         login->device = found->device;
@@ -89,9 +92,11 @@ void login_forget(struct keeper *keeper, msec now)
     }
 }
 
-/* ---- prove (pool thread) ------------------------------------------------------------------------------------------- */
+/* ---- prove (pool thread) -------------------------------------------------------------------------------------------
+ */
 
-static bool device_fits(const struct keeper *keeper, const struct login *login, const struct ask *ask, const struct candidate *candidate)
+static bool device_fits(
+    const struct keeper *keeper, const struct login *login, const struct ask *ask, const struct candidate *candidate)
 {
     struct secret secret;
     bool fits = false;
@@ -128,7 +133,8 @@ static enum status prove(struct task *task, struct store *none)
     return STATUS_OK;
 }
 
-/* ---- judge --------------------------------------------------------------------------------------------------------- */
+/* ---- judge ---------------------------------------------------------------------------------------------------------
+ */
 
 static uint8_t right_for(uint8_t protocol)
 {
@@ -161,9 +167,11 @@ static void refuse(struct task *task, enum login_verdict verdict)
     struct login *login = task->state;
     struct keeper *keeper = task->keeper;
     const struct account *account = directory_account(&keeper->directory, login->account);
-    LOG(LOG_INFO, "login.failed", LOG_TEXT("session", login->session), LOG_WORD("protocol", protocol_name(login->protocol)),
+    LOG(LOG_INFO, "login.failed", LOG_TEXT("session", login->session),
+        LOG_WORD("protocol", protocol_name(login->protocol)),
         LOG_WORD("mechanism", mechanism_name((enum mechanism)login->mechanism)), LOG_TEXT("name", login->name),
-        LOG_TEXT("account", account ? account->address : NO_SLICE), LOG_IP("peer", login->peer), LOG_WORD("reason", login->reason));
+        LOG_TEXT("account", account ? account->address : NO_SLICE), LOG_IP("peer", login->peer),
+        LOG_WORD("reason", login->reason));
     task->answer.login.verdict = (uint8_t)verdict;
     task_answer(task, STATUS_OK);
 }
@@ -188,10 +196,17 @@ static bool open_lease(struct task *task, const struct account *account, const s
 {
     struct keeper *keeper = task->keeper;
     const struct login *login = task->state;
-    struct lease_asker asker = { .flagged = account->pop_before_smtp || (device && (device->rights & RIGHT_LEASE)), .device = device != NULL,
-        .device_may = device && (device->rights & RIGHT_LEASE), .uses_auth = account->uses_auth, .imap = login->protocol == PROTOCOL_IMAP,
-        .peer = login->peer, .local = login->local };
-    struct lease_wish wish = { .account = account->id, .device = login->device, .peer = login->peer, .protocol = login->protocol,
+    struct lease_asker asker = { .flagged = account->pop_before_smtp || (device && (device->rights & RIGHT_LEASE)),
+        .device = device != NULL,
+        .device_may = device && (device->rights & RIGHT_LEASE),
+        .uses_auth = account->uses_auth,
+        .imap = login->protocol == PROTOCOL_IMAP,
+        .peer = login->peer,
+        .local = login->local };
+    struct lease_wish wish = { .account = account->id,
+        .device = login->device,
+        .peer = login->peer,
+        .protocol = login->protocol,
         .internal_only = device && (device->rights & RIGHT_INTERNAL_ONLY) };
     const struct lease *lease = NULL;
     enum lease_grant grant = LEASE_OPENED;
@@ -203,12 +218,14 @@ static bool open_lease(struct task *task, const struct account *account, const s
         refusal = grant == LEASE_REFUSED_SHARED ? "shared-address" : "table-full";
     }
     if (lease)
-        LOG(LOG_INFO, grant == LEASE_RENEWED ? "lease.renewed" : "lease.granted", LOG_NUMBER("lease", lease->id), LOG_TEXT("account", account->address),
-            LOG_IP("peer", login->peer), LOG_TEXT("session", login->session), LOG_TEXT("device", device ? device->name : NO_SLICE),
-            LOG_NUMBER("seconds", (lease->until - keeper_now(keeper)) / 1000), LOG_NUMBER("messages", lease_messages_left(lease)));
+        LOG(LOG_INFO, grant == LEASE_RENEWED ? "lease.renewed" : "lease.granted", LOG_NUMBER("lease", lease->id),
+            LOG_TEXT("account", account->address), LOG_IP("peer", login->peer), LOG_TEXT("session", login->session),
+            LOG_TEXT("device", device ? device->name : NO_SLICE),
+            LOG_NUMBER("seconds", (lease->until - keeper_now(keeper)) / 1000),
+            LOG_NUMBER("messages", lease_messages_left(lease)));
     else if (*refusal)
-        LOG(LOG_INFO, "lease.refused", LOG_TEXT("account", account->address), LOG_IP("peer", login->peer), LOG_TEXT("session", login->session),
-            LOG_WORD("reason", refusal));
+        LOG(LOG_INFO, "lease.refused", LOG_TEXT("account", account->address), LOG_IP("peer", login->peer),
+            LOG_TEXT("session", login->session), LOG_WORD("reason", refusal));
     return lease != NULL;
 }
 
@@ -258,7 +275,8 @@ static void accept_login(struct task *task, struct account *account, struct devi
     }
     LOG(LOG_INFO, "login.ok", LOG_TEXT("session", login->session), LOG_WORD("protocol", protocol_name(login->protocol)),
         LOG_WORD("mechanism", mechanism_name((enum mechanism)login->mechanism)), LOG_TEXT("account", account->address),
-        LOG_TEXT("device", device ? device->name : NO_SLICE), LOG_IP("peer", login->peer), LOG_NUMBER("tls", login->encrypted));
+        LOG_TEXT("device", device ? device->name : NO_SLICE), LOG_IP("peer", login->peer),
+        LOG_NUMBER("tls", login->encrypted));
     task->answer.login =
         (struct answer_login){ .address = address, .account = account->id, .verdict = LOGIN_OK, .lease = lease };
     task_answer(task, STATUS_OK);
@@ -297,7 +315,8 @@ static void judge(struct task *task)
     accept_login(task, account, device);
 }
 
-/* ---- ask ----------------------------------------------------------------------------------------------------------- */
+/* ---- ask -----------------------------------------------------------------------------------------------------------
+ */
 
 static bool collect_devices(struct task *task, const struct account *account)
 {
@@ -305,7 +324,8 @@ static bool collect_devices(struct task *task, const struct account *account)
     login->candidates = arena_take_rows(&task->arena, LIMIT_CREDENTIALS, sizeof *login->candidates);
     if (!login->candidates)
         return false;
-    for (struct list *node = account->devices.next; node != &account->devices && login->candidate_count < LIMIT_CREDENTIALS; node = node->next) {
+    for (struct list *node = account->devices.next;
+         node != &account->devices && login->candidate_count < LIMIT_CREDENTIALS; node = node->next) {
         const struct device *device = list_element(node, struct device, node);
         struct candidate *candidate = &login->candidates[login->candidate_count++];
         candidate->device = device->id;
@@ -325,7 +345,8 @@ static void begin(struct task *task)
     login->dummy = slice_of(keeper->dummy);
     if (account) {
         login->generation = account->generation;
-        if (!collect_devices(task, account) || arena_copy(&task->arena, account->password, &login->verifier) != STATUS_OK) {
+        if (!collect_devices(task, account) ||
+            arena_copy(&task->arena, account->password, &login->verifier) != STATUS_OK) {
             task_answer(task, STATUS_TOO_BIG);
             return;
         }
@@ -369,9 +390,9 @@ static void start(struct task *task, struct slice authzid)
 {
     struct keeper *keeper = task->keeper;
     struct login *login = task->state;
-    bool sound = login->name.len > 0 && slice_is_utf8(login->name) && !slice_has_control(login->name) && slice_is_utf8(authzid) &&
-        login->protocol >= PROTOCOL_SMTP && login->protocol <= PROTOCOL_IMAP && login->mechanism >= MECHANISM_PASSWORD &&
-        login->mechanism <= MECHANISM_APOP;
+    bool sound = login->name.len > 0 && slice_is_utf8(login->name) && !slice_has_control(login->name) &&
+                 slice_is_utf8(authzid) && login->protocol >= PROTOCOL_SMTP && login->protocol <= PROTOCOL_IMAP &&
+                 login->mechanism >= MECHANISM_PASSWORD && login->mechanism <= MECHANISM_APOP;
     if (!sound) {
         task_answer(task, STATUS_MALFORMED);
         return;
@@ -382,7 +403,8 @@ static void start(struct task *task, struct slice authzid)
     }
     find_account(task, authzid);
     msec now = keeper_now(keeper);
-    msec delay = keeper->settings->auth_throttle ? throttle_delay(&keeper->throttle, login->stated, login->peer, now) : 0;
+    msec delay =
+        keeper->settings->auth_throttle ? throttle_delay(&keeper->throttle, login->stated, login->peer, now) : 0;
     if (delay == 0) {
         begin(task);
         return;
@@ -417,8 +439,13 @@ void serve_login(struct task *task)
     }
     const struct ask_login *ask = &task->ask.login;
     struct login *login = task_state(task, sizeof *login);
-    *login = (struct login){ .name = ask->name, .session = ask->session, .peer = ask->peer, .local = ask->local, .protocol = ask->protocol,
-        .mechanism = ask->mechanism, .encrypted = ask->encrypted != 0 };
+    *login = (struct login){ .name = ask->name,
+        .session = ask->session,
+        .peer = ask->peer,
+        .local = ask->local,
+        .protocol = ask->protocol,
+        .mechanism = ask->mechanism,
+        .encrypted = ask->encrypted != 0 };
     limit_to_lane(task->keeper, login, false, ask->device_only != 0);
     start(task, ask->authzid);
 }
@@ -431,8 +458,13 @@ void serve_login_apop(struct task *task)
     }
     const struct ask_login_apop *ask = &task->ask.login_apop;
     struct login *login = task_state(task, sizeof *login);
-    *login = (struct login){ .name = ask->name, .session = ask->session, .peer = ask->peer, .local = ask->local, .protocol = ask->protocol,
-        .mechanism = MECHANISM_APOP, .encrypted = ask->encrypted != 0 };
+    *login = (struct login){ .name = ask->name,
+        .session = ask->session,
+        .peer = ask->peer,
+        .local = ask->local,
+        .protocol = ask->protocol,
+        .mechanism = MECHANISM_APOP,
+        .encrypted = ask->encrypted != 0 };
     limit_to_lane(task->keeper, login, true, true);
     start(task, NO_SLICE);
 }

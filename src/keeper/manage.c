@@ -22,7 +22,7 @@ struct change {
     struct store_device device;
     struct buf sealed;
     uint32_t id;
-    uint32_t *ids;               /* devices to be removed */
+    uint32_t *ids; /* devices to be removed */
     uint32_t count, cost;
     bool enabled, pop_before_smtp;
     char verifier[VAULT_VERIFIER];
@@ -45,7 +45,10 @@ static struct change *change_new(struct task *task)
     return change;
 }
 
-static void log_change(const char *event, struct slice account) { LOG(LOG_INFO, event, LOG_TEXT("account", account)); }
+static void log_change(const char *event, struct slice account)
+{
+    LOG(LOG_INFO, event, LOG_TEXT("account", account));
+}
 
 /* The account that a command names. */
 static enum status find_account(struct task *task, struct slice address, struct account **out_account)
@@ -61,12 +64,14 @@ static void end_leases(struct keeper *keeper, uint32_t account, uint32_t device)
     lease_revoke(&keeper->leases, account, device, NULL, LEASE_CHANGED, keeper_now(keeper));
 }
 
-/* ---- ACCOUNT_ADD ---------------------------------------------------------------------------------------------------- */
+/* ---- ACCOUNT_ADD ----------------------------------------------------------------------------------------------------
+ */
 
 static enum status hash_work(struct task *task, struct store *none)
 {
     struct change *change = task->state;
-    struct slice secret = task->ask.kind == ASK_ACCOUNT_ADD ? task->ask.account_add.secret : task->ask.account_password.secret;
+    struct slice secret =
+        task->ask.kind == ASK_ACCOUNT_ADD ? task->ask.account_add.secret : task->ask.account_password.secret;
     (void)none;
     TRY(vault_hash(change->cost, secret, change->verifier)); /* not from the settings: they may change while we run */
     change->account.password = slice_of(change->verifier);
@@ -139,7 +144,8 @@ void serve_account_add(struct task *task)
         task_go(task, STAGE_HASH, hash_work, new_account_hashed);
 }
 
-/* ---- ACCOUNT_PASSWORD, _SET, _REMOVE -------------------------------------------------------------------------------- */
+/* ---- ACCOUNT_PASSWORD, _SET, _REMOVE --------------------------------------------------------------------------------
+ */
 
 static enum status password_work(struct task *task, struct store *store)
 {
@@ -197,8 +203,8 @@ static void account_set(struct task *task)
         directory_set(&task->keeper->directory, change->id, change->enabled, change->pop_before_smtp);
         if (!change->enabled || !change->pop_before_smtp)
             end_leases(task->keeper, change->id, 0); /* C108; a device's opens anew with its next login */
-        LOG(LOG_INFO, "account.set", LOG_TEXT("account", task->ask.account_set.address), LOG_NUMBER("enabled", change->enabled),
-            LOG_NUMBER("pop_before_smtp", change->pop_before_smtp));
+        LOG(LOG_INFO, "account.set", LOG_TEXT("account", task->ask.account_set.address),
+            LOG_NUMBER("enabled", change->enabled), LOG_NUMBER("pop_before_smtp", change->pop_before_smtp));
     }
     task_answer(task, task->status);
 }
@@ -254,7 +260,8 @@ void serve_account_remove(struct task *task)
     task_go(task, STAGE_WRITE, remove_work, account_removed);
 }
 
-/* ---- devices -------------------------------------------------------------------------------------------------------- */
+/* ---- devices --------------------------------------------------------------------------------------------------------
+ */
 
 static enum status device_add_work(struct task *task, struct store *store)
 {
@@ -269,7 +276,8 @@ static void device_added(struct task *task)
         change->device.id = change->id;
         directory_put_device(&task->keeper->directory, &change->device);
         task->answer.device_add.secret = slice_of(change->password);
-        LOG(LOG_INFO, "device.added", LOG_TEXT("account", task->ask.device_add.address), LOG_TEXT("device", change->device.name));
+        LOG(LOG_INFO, "device.added", LOG_TEXT("account", task->ask.device_add.address),
+            LOG_TEXT("device", change->device.name));
     }
     task_answer(task, task->status);
 }
@@ -294,8 +302,14 @@ static enum status make_device(struct task *task, struct change *change)
         return STATUS_TOO_BIG;
     vault_password(change->password);
     TRY(vault_seal(task->keeper->key, account->id, ask->name, slice_of(change->password), &change->sealed));
-    change->device = (struct store_device){ .account = account->id, .name = ask->name, .sealed = buf_slice(&change->sealed), .from = ask->from,
-        .created = clock_wall(), .expires = ask->expires, .mechanisms = ask->mechanisms, .rights = ask->rights };
+    change->device = (struct store_device){ .account = account->id,
+        .name = ask->name,
+        .sealed = buf_slice(&change->sealed),
+        .from = ask->from,
+        .created = clock_wall(),
+        .expires = ask->expires,
+        .mechanisms = ask->mechanisms,
+        .rights = ask->rights };
     /* Only mechanisms, or only "internal-only", were named: then every protocol is meant. */
     if (!(change->device.rights & RIGHTS_ALL))
         change->device.rights |= RIGHTS_ALL;
@@ -330,8 +344,8 @@ static void revoked(struct task *task)
         directory_remove_device(&task->keeper->directory, change->ids[i]);
     }
     if (task->status == STATUS_OK)
-        LOG(LOG_INFO, "device.revoked", LOG_TEXT("account", task->ask.device_revoke.address), LOG_TEXT("device", task->ask.device_revoke.name),
-            LOG_NUMBER("count", change->count));
+        LOG(LOG_INFO, "device.revoked", LOG_TEXT("account", task->ask.device_revoke.address),
+            LOG_TEXT("device", task->ask.device_revoke.name), LOG_NUMBER("count", change->count));
     task->answer.count.count = change->count;
     task_answer(task, task->status);
 }
@@ -345,7 +359,8 @@ static enum status pick_devices(struct task *task, struct change *change)
     change->ids = arena_take_rows(&task->arena, LIMIT_CREDENTIALS, sizeof *change->ids);
     if (!change->ids)
         return STATUS_TOO_BIG;
-    for (struct list *node = account->devices.next; node != &account->devices && change->count < LIMIT_CREDENTIALS; node = node->next) {
+    for (struct list *node = account->devices.next; node != &account->devices && change->count < LIMIT_CREDENTIALS;
+         node = node->next) {
         const struct device *device = list_element(node, struct device, node);
         if (ask->name.len == 0 || slice_equal(device->name, ask->name))
             change->ids[change->count++] = device->id;

@@ -2,7 +2,8 @@
 #include "keeper/impl.h"
 #include "mail/address.h"
 
-/* ---- aliases -------------------------------------------------------------------------------------------------------- */
+/* ---- aliases --------------------------------------------------------------------------------------------------------
+ */
 
 struct alias_change {
     struct store_alias row;
@@ -102,7 +103,8 @@ static void alias_removed(struct task *task)
     struct alias_change *change = task->state;
     if (task->status == STATUS_OK) {
         directory_remove_alias(&task->keeper->directory, change->row.address, change->row.target);
-        LOG(LOG_INFO, "alias.removed", LOG_TEXT("address", change->row.address), LOG_TEXT("target", change->row.target));
+        LOG(LOG_INFO, "alias.removed", LOG_TEXT("address", change->row.address),
+            LOG_TEXT("target", change->row.target));
     }
     task->answer.count.count = change->count;
     task_answer(task, task->status);
@@ -123,7 +125,8 @@ void serve_alias_remove(struct task *task)
         task_go(task, STAGE_WRITE, alias_remove_work, alias_removed);
 }
 
-/* ---- domains -------------------------------------------------------------------------------------------------------- */
+/* ---- domains --------------------------------------------------------------------------------------------------------
+ */
 
 struct domain_change {
     struct slice name;
@@ -186,7 +189,8 @@ void serve_domain_remove(struct task *task)
         task_go(task, STAGE_WRITE, domain_remove_work, domain_removed);
 }
 
-/* ---- leases and state ----------------------------------------------------------------------------------------------- */
+/* ---- leases and state -----------------------------------------------------------------------------------------------
+ */
 
 void serve_lease_revoke(struct task *task)
 {
@@ -204,7 +208,8 @@ void serve_lease_revoke(struct task *task)
         }
         id = account->id;
     }
-    task->answer.count.count = lease_revoke(&keeper->leases, id, 0, is_ip ? &peer : NULL, LEASE_REVOKED, keeper_now(keeper));
+    task->answer.count.count =
+        lease_revoke(&keeper->leases, id, 0, is_ip ? &peer : NULL, LEASE_REVOKED, keeper_now(keeper));
     task_answer(task, STATUS_OK);
 }
 
@@ -235,4 +240,7 @@ static void status_done(struct task *task)
     task_answer(task, task->status);
 }
 
-void serve_status(struct task *task) { task_go(task, STAGE_READ, status_work, status_done); }
+void serve_status(struct task *task)
+{
+    task_go(task, STAGE_READ, status_work, status_done);
+}

@@ -9,7 +9,8 @@
 #include "base/must.h"
 #include "mail/pack.h"
 
-#define PACKED_ROOM (LIMIT_INLINE_STORED + 2u * LIMIT_BODY_FRAME) /* beyond LIMIT_INLINE_STORED it is emptied into the file */
+#define PACKED_ROOM                                                                                                    \
+    (LIMIT_INLINE_STORED + 2u * LIMIT_BODY_FRAME) /* beyond LIMIT_INLINE_STORED it is emptied into the file */
 
 void parcel_init(struct parcel *parcel, struct body_store *bodies)
 {

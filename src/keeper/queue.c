@@ -1,4 +1,5 @@
-/* queue.c - what the courier asks: work, bodies, and what became of recipients; and what the command line asks about the queue. */
+/* queue.c - what the courier asks: work, bodies, and what became of recipients; and what the command line asks about
+ * the queue. */
 #include "keeper/impl.h"
 #include "keeper/parcel.h"
 #include "mail/address.h"
@@ -10,12 +11,14 @@
 #define PAGE_ROOM   (PAGE + 2 * LIMIT_BODY_FRAME)
 #define HEADER_MOST 32768u /* octets that "queue show" brings */
 
-/* ---- CLAIM: a long poll --------------------------------------------------------------------------------------------- */
+/* ---- CLAIM: a long poll ---------------------------------------------------------------------------------------------
+ */
 
 struct claiming {
-    uint32_t changes; /* keeper.queue_changes when it was tried: whoever queued something since then did not see it wait */
+    uint32_t
+        changes; /* keeper.queue_changes when it was tried: whoever queued something since then did not see it wait */
     uint32_t owner;
-    wall next;        /* when something will be due; 0: never */
+    wall next; /* when something will be due; 0: never */
 };
 
 static enum status claim_work(struct task *task, struct store *store)
@@ -118,13 +121,17 @@ void queue_release(struct keeper *keeper)
     task_go(task_new(keeper, NULL, NULL), STAGE_WRITE, release_work, released);
 }
 
-/* ---- QUEUE_BODY ----------------------------------------------------------------------------------------------------- */
+/* ---- QUEUE_BODY -----------------------------------------------------------------------------------------------------
+ */
 
 struct page {
     struct buf octets;
 };
 
-static void discard_page(struct task *task) { buf_done(&((struct page *)task->state)->octets); }
+static void discard_page(struct task *task)
+{
+    buf_done(&((struct page *)task->state)->octets);
+}
 
 static struct page *page_new(struct task *task)
 {
@@ -138,7 +145,8 @@ static enum status queue_body_work(struct task *task, struct store *store)
 {
     struct page *page = task->state;
     struct answer_queue_body *answer = &task->answer.queue_body;
-    TRY(store->verbs->queue_read(store, task->ask.queue_body.id, task->ask.queue_body.at, PAGE, &page->octets, &answer->next, &answer->skip));
+    TRY(store->verbs->queue_read(
+        store, task->ask.queue_body.id, task->ask.queue_body.at, PAGE, &page->octets, &answer->next, &answer->skip));
     answer->frames = buf_slice(&page->octets);
     return STATUS_OK;
 }
@@ -149,9 +157,11 @@ void serve_queue_body(struct task *task)
     task_go(task, STAGE_READ, queue_body_work, task_finish);
 }
 
-/* ---- SETTLE --------------------------------------------------------------------------------------------------------- */
+/* ---- SETTLE ---------------------------------------------------------------------------------------------------------
+ */
 
-/* settle; with a bounce: find the sender (reader) -> resolve him (loop) -> pack the bounce (pool) -> settle and deliver in one transaction. */
+/* settle; with a bounce: find the sender (reader) -> resolve him (loop) -> pack the bounce (pool) -> settle and deliver
+ * in one transaction. */
 struct settling {
     struct slice sender;
     bool has_parcel, stored, has_bounce, done;
@@ -182,8 +192,9 @@ static void settled(struct task *task)
     if (task->status == STATUS_OK) {
         s->stored = s->has_bounce;
         task->answer.settle.done = s->done;
-        LOG(LOG_INFO, "queue.settled", LOG_NUMBER("queue", task->ask.settle.id), LOG_NUMBER("recipients", task->ask.settle.recipients.count),
-            LOG_NUMBER("done", s->done), LOG_NUMBER("bounce", s->has_bounce));
+        LOG(LOG_INFO, "queue.settled", LOG_NUMBER("queue", task->ask.settle.id),
+            LOG_NUMBER("recipients", task->ask.settle.recipients.count), LOG_NUMBER("done", s->done),
+            LOG_NUMBER("bounce", s->has_bounce));
     }
     task_answer(task, task->status);
     if (wakes)
@@ -231,13 +242,16 @@ static enum status address_bounce(struct task *task)
     struct store_remote *remotes = arena_take_rows(&task->arena, found.count, sizeof *remotes);
     if (!targets || !remotes)
         return STATUS_TOO_BIG;
-    s->bounce = (struct store_message){ .received = clock_wall(), .targets = targets, .remotes = remotes, .session = S("bounce"), .body_type = BODY_8BIT };
+    s->bounce = (struct store_message){
+        .received = clock_wall(), .targets = targets, .remotes = remotes, .session = S("bounce"), .body_type = BODY_8BIT
+    };
     for (const struct target *t = found.targets; t; t = t->next) {
         if (t->account)
             targets[s->bounce.target_count++].account = t->account;
         else
             remotes[s->bounce.remote_count++] = (struct store_remote){ .address = t->remote,
-                .domain = slice_from(t->remote, slice_find_last(t->remote, '@') + 1), .notify = DSN_NEVER };
+                .domain = slice_from(t->remote, slice_find_last(t->remote, '@') + 1),
+                .notify = DSN_NEVER };
     }
     return found.count > 0 ? STATUS_OK : STATUS_NOT_FOUND;
 }
@@ -285,7 +299,8 @@ void serve_settle(struct task *task)
         task_go(task, STAGE_READ, find_sender, sender_found);
 }
 
-/* ---- the command line ----------------------------------------------------------------------------------------------- */
+/* ---- the command line -----------------------------------------------------------------------------------------------
+ */
 
 static enum status list_work(struct task *task, struct store *store)
 {
@@ -332,7 +347,10 @@ static enum status show_work(struct task *task, struct store *store)
     return status;
 }
 
-void serve_queue_show(struct task *task) { task_go(task, STAGE_READ, show_work, task_finish); }
+void serve_queue_show(struct task *task)
+{
+    task_go(task, STAGE_READ, show_work, task_finish);
+}
 
 static enum status change_work(struct task *task, struct store *store)
 {

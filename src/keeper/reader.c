@@ -1,8 +1,8 @@
 /* reader.c - what is read for a mailbox: POP3's list, its bodies ahead of the client, and its deletions. */
 #include "keeper/impl.h"
 
-#define PAGE      (60u << 10)   /* stored octets in one answer: a frame of 64 KiB is the best (HOTPATH lesson 1) */
-#define PAGE_ROWS 512u          /* messages in one answer */
+#define PAGE      (60u << 10) /* stored octets in one answer: a frame of 64 KiB is the best (HOTPATH lesson 1) */
+#define PAGE_ROWS 512u        /* messages in one answer */
 #define PAGE_ROOM (PAGE + 2 * LIMIT_BODY_FRAME) /* one zstd frame always fits, however badly it packs */
 
 static uint32_t bound_account(const struct task *task)
@@ -17,7 +17,10 @@ struct reading {
     struct buf octets;
 };
 
-static void discard_reading(struct task *task) { buf_done(&((struct reading *)task->state)->octets); }
+static void discard_reading(struct task *task)
+{
+    buf_done(&((struct reading *)task->state)->octets);
+}
 
 static struct reading *reading_new(struct task *task)
 {
@@ -28,12 +31,14 @@ static struct reading *reading_new(struct task *task)
     return reading;
 }
 
-/* ---- DROP_LIST ---------------------------------------------------------------------------------------------------- */
+/* ---- DROP_LIST ----------------------------------------------------------------------------------------------------
+ */
 
 static enum status drop_list_work(struct task *task, struct store *store)
 {
     const struct reading *reading = task->state;
-    return store->verbs->drop_list(store, reading->account, &task->ask.drop_list, &task->arena, &task->answer.drop_list);
+    return store->verbs->drop_list(
+        store, reading->account, &task->ask.drop_list, &task->arena, &task->answer.drop_list);
 }
 
 void serve_drop_list(struct task *task)
@@ -42,10 +47,12 @@ void serve_drop_list(struct task *task)
     task_go(task, STAGE_READ, drop_list_work, task_finish); /* the ask has no slices: it needs no copy */
 }
 
-/* ---- FETCH -------------------------------------------------------------------------------------------------------- */
+/* ---- FETCH --------------------------------------------------------------------------------------------------------
+ */
 
 /* The messages behind the first, whole, while there is room. */
-static enum status read_ahead(struct task *task, struct store *store, struct fetch_row *rows, size_t *ends, uint32_t *count)
+static enum status read_ahead(
+    struct task *task, struct store *store, struct fetch_row *rows, size_t *ends, uint32_t *count)
 {
     struct reading *reading = task->state;
     uint32_t uid = task->ask.fetch.uid, until = task->ask.fetch.until;
@@ -100,7 +107,8 @@ void serve_fetch(struct task *task)
     task_go(task, STAGE_READ, fetch_work, task_finish);
 }
 
-/* ---- EXPUNGE ------------------------------------------------------------------------------------------------------ */
+/* ---- EXPUNGE ------------------------------------------------------------------------------------------------------
+ */
 
 static enum status expunge_work(struct task *task, struct store *store)
 {
@@ -112,7 +120,8 @@ static enum status expunge_work(struct task *task, struct store *store)
 static void expunged(struct task *task)
 {
     if (task->status == STATUS_OK)
-        LOG(LOG_INFO, "mail.expunged", LOG_TEXT("session", task_name(task)), LOG_NUMBER("messages", task->answer.expunge.removed));
+        LOG(LOG_INFO, "mail.expunged", LOG_TEXT("session", task_name(task)),
+            LOG_NUMBER("messages", task->answer.expunge.removed));
     task_answer(task, task->status);
 }
 

@@ -10,8 +10,8 @@ struct walk {
     struct arena *arena;
     struct resolution *out;
     struct target **last;
-    struct map visited;     /* aliases that were expanded: each once */
-    bool fallback;          /* postmaster and abuse go to the oldest account if nobody else takes them */
+    struct map visited; /* aliases that were expanded: each once */
+    bool fallback;      /* postmaster and abuse go to the oldest account if nobody else takes them */
     bool out_of_room, circle;
 };
 
@@ -123,7 +123,8 @@ static bool walk_key(struct walk *w, struct slice key, unsigned depth)
 }
 
 /* The key, and whether its domain is ours. */
-static enum status read_key(const struct directory *d, struct slice text, struct arena *arena, struct slice *out_key, bool *out_ours)
+static enum status read_key(
+    const struct directory *d, struct slice text, struct arena *arena, struct slice *out_key, bool *out_ours)
 {
     struct address address;
     if (slice_equal_nocase(text, S("postmaster"))) { /* RFC 5321 4.1.1.3: without a domain it is ours */
@@ -167,10 +168,11 @@ bool directory_owns(const struct directory *d, const struct account *account, st
 {
     struct arena arena = ARENA(1u << 20);
     struct resolution found = { 0 };
-    /* Without the fallback: postmaster's mail comes to the oldest account, which may not write as postmaster for that. */
+    /* Without the fallback: postmaster's mail comes to the oldest account, which may not write as postmaster for that.
+     */
     struct walk walk = { .d = d, .arena = &arena, .out = &found };
     bool owns = slice_find_last(sender, '@') < sender.len && resolve(&walk, sender) == STATUS_OK && found.ours &&
-        has_target(&found, account->id, NO_SLICE);
+                has_target(&found, account->id, NO_SLICE);
     arena_done(&arena);
     return owns;
 }
@@ -180,7 +182,8 @@ bool directory_has_owner(const struct directory *d, struct slice sender)
     struct arena arena = ARENA(1u << 20);
     struct resolution found = { 0 };
     struct walk walk = { .d = d, .arena = &arena, .out = &found };
-    bool has = slice_find_last(sender, '@') < sender.len && resolve(&walk, sender) == STATUS_OK && found.ours && found.count > 0;
+    bool has = slice_find_last(sender, '@') < sender.len && resolve(&walk, sender) == STATUS_OK && found.ours &&
+               found.count > 0;
     arena_done(&arena);
     return has;
 }

@@ -5,7 +5,7 @@
 static bool is_device_network(const struct settings *settings, struct ip peer)
 {
     return networks_have(settings->legacy_networks, peer) || networks_have(settings->auth_plaintext_networks, peer) ||
-        networks_have(settings->relay_networks, peer);
+           networks_have(settings->relay_networks, peer);
 }
 
 bool standing_is_submission(struct task *task, uint8_t said, struct ip peer)
@@ -20,8 +20,9 @@ bool standing_is_submission(struct task *task, uint8_t said, struct ip peer)
 static bool may_use_lease(const struct keeper *keeper, const struct binding *binding)
 {
     const struct transaction *t = &binding->transaction;
-    return !binding->auth_failed && (t->encrypted || networks_have(keeper->settings->auth_plaintext_networks, t->peer) ||
-        networks_have(keeper->settings->legacy_networks, t->peer));
+    return !binding->auth_failed &&
+           (t->encrypted || networks_have(keeper->settings->auth_plaintext_networks, t->peer) ||
+               networks_have(keeper->settings->legacy_networks, t->peer));
 }
 
 /* The lease that this transaction holds; or, among those at the address, the one whose account owns the sender. */
@@ -42,7 +43,8 @@ static void find_lease(struct keeper *keeper, const struct binding *binding, str
         right->facts.has_lease = true;
         right->facts.sender_is_theirs = owns;
         right->facts.internal_only = lease->internal_only;
-        right->facts.lease_has_room = (t->hold.message || lease_messages_left(lease) > 0) && lease_recipients_left(lease) > 0;
+        right->facts.lease_has_room =
+            (t->hold.message || lease_messages_left(lease) > 0) && lease_recipients_left(lease) > 0;
         right->account = account;
         right->lease = lease;
         if (owns && right->facts.lease_has_room)
@@ -79,7 +81,9 @@ struct standing standing_of(struct task *task, const struct binding *binding)
 static void log_lease_use(struct task *task, const struct standing *right, const char *event, enum mail_verdict verdict)
 {
     const struct binding *binding = binding_find(task->keeper, task->client, task->session);
-    const char *reason = verdict == MAIL_LEASE_USED_UP ? "used-up" : verdict == MAIL_FOREIGN_SENDER ? "foreign-sender" : "refused";
+    const char *reason = verdict == MAIL_LEASE_USED_UP    ? "used-up"
+                         : verdict == MAIL_FOREIGN_SENDER ? "foreign-sender"
+                                                          : "refused";
     LOG(LOG_INFO, event, LOG_NUMBER("lease", right->lease->id), LOG_TEXT("account", right->account->address),
         LOG_IP("peer", right->lease->peer), LOG_WORD("session", binding->name), LOG_WORD("reason", reason));
 }

@@ -1,7 +1,7 @@
 /* serve.c - the table: question -> handler; and the clients who ask.
  *
- * Role and moment are checked here, before a handler sees anything.  A gate that asks what it may not is not answered: its channel is closed, and the
- * supervisor is told. */
+ * Role and moment are checked here, before a handler sees anything.  A gate that asks what it may not is not answered:
+ * its channel is closed, and the supervisor is told. */
 #include <unistd.h>
 
 #include "keeper/impl.h"
@@ -45,7 +45,10 @@ static void (*const handlers[ASK_KINDS])(struct task *) = {
 };
 /* clang-format on */
 
-void serve(struct task *task) { handlers[task->ask.kind](task); }
+void serve(struct task *task)
+{
+    handlers[task->ask.kind](task);
+}
 
 enum moment { MOMENT_FITS, MOMENT_FORBIDDEN, MOMENT_REVOKED };
 
@@ -66,9 +69,12 @@ static enum moment check_moment(struct client *client, const struct frame *frame
 
 static void bad_ask(struct client *client, const char *why)
 {
-    LOG(LOG_ERROR, "keeper.bad-ask", LOG_WORD("role", role_name(client->role)), LOG_NUMBER("worker", client->worker), LOG_WORD("ask", why));
+    LOG(LOG_ERROR, "keeper.bad-ask", LOG_WORD("role", role_name(client->role)), LOG_NUMBER("worker", client->worker),
+        LOG_WORD("ask", why));
     if (client->keeper->control && client->role != ROLE_CTL) {
-        struct control_message message = { .kind = CONTROL_BAD_ASK, .role = client->role, .worker = client->worker, .fd = -1 };
+        struct control_message message = {
+            .kind = CONTROL_BAD_ASK, .role = client->role, .worker = client->worker, .fd = -1
+        };
         if (control_send(control_fd(client->keeper->control), &message) != STATUS_OK)
             LOG(LOG_WARNING, "keeper.control", LOG_WORD("error", "the supervisor cannot be told"));
     }
@@ -80,7 +86,8 @@ static void on_frame(void *context, struct frame *frame)
     struct client *client = context;
     int fd = frame->is_answer ? frame->answer.fd : frame->ask.fd;
     enum moment moment = MOMENT_FORBIDDEN;
-    if (!frame->is_answer && (ask_defs[frame->ask.kind].from & client->role) && (fd < 0 || frame->ask.kind == ASK_DELIVER))
+    if (!frame->is_answer && (ask_defs[frame->ask.kind].from & client->role) &&
+        (fd < 0 || frame->ask.kind == ASK_DELIVER))
         moment = check_moment(client, frame);
     if (moment == MOMENT_FORBIDDEN) {
         if (fd >= 0)
@@ -107,7 +114,8 @@ static void on_lost(void *context, const char *why)
         return;
     }
     if (client->role != ROLE_CTL)
-        LOG(LOG_INFO, "keeper.channel-lost", LOG_WORD("role", role_name(client->role)), LOG_NUMBER("worker", client->worker), LOG_WORD("why", why));
+        LOG(LOG_INFO, "keeper.channel-lost", LOG_WORD("role", role_name(client->role)),
+            LOG_NUMBER("worker", client->worker), LOG_WORD("why", why));
     asker_close(client);
 }
 

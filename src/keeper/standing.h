@@ -8,7 +8,7 @@ struct task;
 
 struct standing {
     struct relay_facts facts;
-    struct account *account;     /* who is logged in, or whose lease it is; NULL: nobody, or a listed network */
+    struct account *account; /* who is logged in, or whose lease it is; NULL: nobody, or a listed network */
     const struct lease *lease;
 };
 /* `submission`: what the gate said; believed as far as its role allows. */

@@ -24,7 +24,10 @@ struct task *task_new(struct keeper *keeper, struct client *client, const struct
     return task;
 }
 
-static void *ask_fields(struct ask *ask) { return &ask->login; } /* any member: they all begin where it begins */
+static void *ask_fields(struct ask *ask)
+{
+    return &ask->login;
+} /* any member: they all begin where it begins */
 
 static enum status copy_fields(struct arena *arena, const struct field *fields, char *message)
 {
@@ -68,7 +71,8 @@ static void on_done(struct pool_job *job)
     task->next(task);
 }
 
-void task_go(struct task *task, enum stage stage, enum status (*work)(struct task *, struct store *), void (*next)(struct task *))
+void task_go(struct task *task, enum stage stage, enum status (*work)(struct task *, struct store *),
+    void (*next)(struct task *))
 {
     struct keeper *keeper = task->keeper;
     task->work = work;
@@ -138,12 +142,17 @@ static void task_free(struct task *task)
     release(task);
 }
 
-void task_drop(struct task *task) { task_free(task); }
+void task_drop(struct task *task)
+{
+    task_free(task);
+}
 
 /* False: the channel has no room now. */
 static bool put_answer(struct task *task)
 {
-    struct frame frame = { .session = task->session, .number = task->number, .is_answer = true, .answer = task->answer };
+    struct frame frame = {
+        .session = task->session, .number = task->number, .is_answer = true, .answer = task->answer
+    };
     /* The channel takes descriptors also where it fails; a second try needs one of its own. */
     if (task->answer.fd >= 0)
         frame.answer.fd = dup(task->answer.fd);
@@ -178,7 +187,10 @@ void task_answer(struct task *task, enum status status)
     task_free(task);
 }
 
-void task_finish(struct task *task) { task_answer(task, task->status); }
+void task_finish(struct task *task)
+{
+    task_answer(task, task->status);
+}
 
 bool task_retry_late(struct keeper *keeper)
 {
@@ -202,7 +214,8 @@ struct slice task_name(const struct task *task)
     return binding ? slice_of(binding->name) : NO_SLICE;
 }
 
-/* ---- pool threads ------------------------------------------------------------------------------------------------- */
+/* ---- pool threads -------------------------------------------------------------------------------------------------
+ */
 
 /* Also for hashing and packing, where there is no store. */
 void reader_work(struct pool_job *job, void *store)

@@ -27,7 +27,10 @@ static struct settings *make_settings(void)
     return s;
 }
 
-static void on_stop(uv_async_t *async) { keeper_stop(async->data); }
+static void on_stop(uv_async_t *async)
+{
+    keeper_stop(async->data);
+}
 
 static void *run(void *context)
 {
@@ -83,7 +86,9 @@ int house_setup(void **state)
     h->settings = make_settings();
     h->arena = ARENA(64u << 20);
     static const char key[32] = "a key of thirty-two octets......";
-    struct keeper_offline plan = { .store_dir = h->dir, .settings = h->settings, .keeper_key = { key, 32 }, .patience = 0, .create = true };
+    struct keeper_offline plan = {
+        .store_dir = h->dir, .settings = h->settings, .keeper_key = { key, 32 }, .patience = 0, .create = true
+    };
     assert_ok(keeper_alone_open(&plan, &alone, &why));
     struct ask ask = { .kind = ASK_DOMAIN_ADD, .fd = -1, .domain = { S("Our.Test") } };
     struct answer answer;
@@ -123,7 +128,8 @@ struct ip house_ip(const char *text)
     return ip;
 }
 
-/* ---- the wire: u32 length, mark, payload ----------------------------------------------------------------------------- */
+/* ---- the wire: u32 length, mark, payload
+ * ----------------------------------------------------------------------------- */
 
 static void send_all(int fd, struct slice octets, int rider)
 {
@@ -135,7 +141,9 @@ static void send_all(int fd, struct slice octets, int rider)
             message.msg_control = control;
             message.msg_controllen = sizeof control;
             struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-            *c = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof rider) };
+            *c = (struct cmsghdr){
+                .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof rider)
+            };
             memcpy(CMSG_DATA(c), &rider, sizeof rider);
         }
         ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL);
@@ -166,7 +174,9 @@ static bool receive(struct house *h, int end, int *out_fd)
     char control[CMSG_SPACE(sizeof(int))], *room;
     assert_ok(buf_reserve(&h->in[end], 65536, &room));
     struct iovec part = { room, 65536 };
-    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control
+    };
     ssize_t got = recvmsg(h->ends[end], &message, MSG_CMSG_CLOEXEC);
     if (got <= 0)
         return false;
@@ -214,12 +224,22 @@ bool house_is_closed(struct house *h, int end)
     return recv(h->ends[end], &octet, 1, 0) <= 0;
 }
 
-/* ---- words of the talk ------------------------------------------------------------------------------------------------ */
+/* ---- words of the talk
+ * ------------------------------------------------------------------------------------------------ */
 
-struct answer_login house_login(struct house *h, int end, uint64_t session, const char *name, const char *secret, uint8_t protocol, const char *peer)
+struct answer_login house_login(struct house *h, int end, uint64_t session, const char *name, const char *secret,
+    uint8_t protocol, const char *peer)
 {
-    struct ask ask = { .kind = ASK_LOGIN, .fd = -1, .login = { .name = slice_of(name), .secret = slice_of(secret), .session = S("s1"),
-        .peer = house_ip(peer), .local = house_ip("192.0.2.250"), .protocol = protocol, .mechanism = MECHANISM_PASSWORD, .encrypted = 1 } };
+    struct ask ask = { .kind = ASK_LOGIN,
+        .fd = -1,
+        .login = { .name = slice_of(name),
+            .secret = slice_of(secret),
+            .session = S("s1"),
+            .peer = house_ip(peer),
+            .local = house_ip("192.0.2.250"),
+            .protocol = protocol,
+            .mechanism = MECHANISM_PASSWORD,
+            .encrypted = 1 } };
     struct answer answer = house_ask(h, end, session, &ask);
     assert_ok(answer.status);
     return answer.login;
@@ -227,8 +247,14 @@ struct answer_login house_login(struct house *h, int end, uint64_t session, cons
 
 uint8_t house_mail(struct house *h, int end, uint64_t session, const char *sender, const char *peer)
 {
-    struct ask ask = { .kind = ASK_MAIL, .fd = -1, .mail = { .sender = slice_of(sender), .helo = S("client"), .session = S("s1"),
-        .peer = house_ip(peer), .encrypted = 1, .submission = end == END_USER } };
+    struct ask ask = { .kind = ASK_MAIL,
+        .fd = -1,
+        .mail = { .sender = slice_of(sender),
+            .helo = S("client"),
+            .session = S("s1"),
+            .peer = house_ip(peer),
+            .encrypted = 1,
+            .submission = end == END_USER } };
     struct answer answer = house_ask(h, end, session, &ask);
     assert_ok(answer.status);
     return answer.mail.verdict;
@@ -242,13 +268,20 @@ uint8_t house_rcpt(struct house *h, int end, uint64_t session, const char *recip
     return answer.rcpt.verdict;
 }
 
-struct answer house_deliver(struct house *h, int end, uint64_t session, const char *sender, const char *recipient, const char *author, const char *body)
+struct answer house_deliver(struct house *h, int end, uint64_t session, const char *sender, const char *recipient,
+    const char *author, const char *body)
 {
     struct deliver_recipient row = { .address = slice_of(recipient) };
     struct deliver_author from = { slice_of(author) };
-    struct ask ask = { .kind = ASK_DELIVER, .fd = -1, .deliver = { .sender = slice_of(sender), .recipients = { &row, 1 },
-        .authors = { &from, author ? 1 : 0 }, .return_path = S("Return-Path: <x>\r\n"), .prefix = S("Received: here\r\n"), .body = slice_of(body),
-        .id = S("s1-1") } };
+    struct ask ask = { .kind = ASK_DELIVER,
+        .fd = -1,
+        .deliver = { .sender = slice_of(sender),
+            .recipients = { &row, 1 },
+            .authors = { &from, author ? 1 : 0 },
+            .return_path = S("Return-Path: <x>\r\n"),
+            .prefix = S("Received: here\r\n"),
+            .body = slice_of(body),
+            .id = S("s1-1") } };
     return house_ask(h, end, session, &ask);
 }
 
@@ -256,8 +289,9 @@ void house_add(struct house *h, const char *address, bool flagged)
 {
     char secret[64];
     snprintf(secret, sizeof secret, "secret-%.*s", (int)slice_find(slice_of(address), '@'), address);
-    struct ask ask = { .kind = ASK_ACCOUNT_ADD, .fd = -1, .account_add = { .address = slice_of(address), .secret = slice_of(secret),
-        .pop_before_smtp = flagged } };
+    struct ask ask = { .kind = ASK_ACCOUNT_ADD,
+        .fd = -1,
+        .account_add = { .address = slice_of(address), .secret = slice_of(secret), .pop_before_smtp = flagged } };
     assert_ok(house_ask(h, END_CTL, 0, &ask).status);
 }
 

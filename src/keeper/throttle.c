@@ -4,9 +4,9 @@
 
 #include "base/alloc.h"
 
-#define FREE_BY_NAME    3u          /* failures before anyone waits: typos */
-#define FREE_BY_ADDRESS 20u         /* an office behind one address */
-#define FIRST_DELAY     250u        /* milliseconds; doubles with every failure */
+#define FREE_BY_NAME    3u   /* failures before anyone waits: typos */
+#define FREE_BY_ADDRESS 20u  /* an office behind one address */
+#define FIRST_DELAY     250u /* milliseconds; doubles with every failure */
 #define LONGEST_DELAY   SECONDS(10)
 #define MEMORY          MINUTES(15) /* without a failure */
 #define MOST_ENTRIES    200000u     /* 100 octets each; beyond it only what is known already is counted */
@@ -22,7 +22,10 @@ struct key {
 };
 
 /* IPv4 by /24, IPv6 by /64: what one guesser has many of. */
-static struct ip network_of(struct ip peer) { return ip_prefix(peer, ip_is_v4(peer) ? 120 : 64); }
+static struct ip network_of(struct ip peer)
+{
+    return ip_prefix(peer, ip_is_v4(peer) ? 120 : 64);
+}
 
 /* A long name's tail is left out: its owner only shares a counter. */
 static struct slice name_key(struct key *key, struct slice name, struct ip peer)

@@ -1,7 +1,7 @@
 /* throttle.h - a growing delay for those who guess passwords: per account and network, and per address (C076).
  *
- * A delay, never a lock: nobody can lock an account's owner out from elsewhere.  The delay comes before the password is looked at, so that it
- * tells nothing. */
+ * A delay, never a lock: nobody can lock an account's owner out from elsewhere.  The delay comes before the password is
+ * looked at, so that it tells nothing. */
 #pragma once
 
 #include "base/clock.h"

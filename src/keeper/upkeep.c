@@ -1,4 +1,5 @@
-/* upkeep.c - what has to be done now and then: leases that are over, room on the disk, the log of the database, last logins, bodies nobody needs. */
+/* upkeep.c - what has to be done now and then: leases that are over, room on the disk, the log of the database, last
+ * logins, bodies nobody needs. */
 #include "keeper/impl.h"
 
 #define FORGET_EVERY 60u         /* ticks: failures of logins, remembered passwords */
@@ -15,7 +16,8 @@ static void drop(struct task *task)
     task_drop(task);
 }
 
-/* ---- disk ----------------------------------------------------------------------------------------------------------- */
+/* ---- disk -----------------------------------------------------------------------------------------------------------
+ */
 
 static enum status disk_work(struct task *task, struct store *store)
 {
@@ -25,7 +27,8 @@ static enum status disk_work(struct task *task, struct store *store)
     return STATUS_OK;
 }
 
-/* ---- rest ----------------------------------------------------------------------------------------------------------- */
+/* ---- rest -----------------------------------------------------------------------------------------------------------
+ */
 
 static enum status rest_work(struct task *task, struct store *store)
 {
@@ -52,7 +55,8 @@ static void rest(struct keeper *keeper)
     task_go(task, STAGE_WRITE, rest_work, rested);
 }
 
-/* ---- last logins ---------------------------------------------------------------------------------------------------- */
+/* ---- last logins ----------------------------------------------------------------------------------------------------
+ */
 
 struct stamp {
     uint32_t id;
@@ -96,7 +100,10 @@ static enum status write_stamps(const struct stamps *stamps, struct store *store
     return STATUS_OK;
 }
 
-static enum status stamps_work(struct task *task, struct store *store) { return write_stamps(task->state, store); }
+static enum status stamps_work(struct task *task, struct store *store)
+{
+    return write_stamps(task->state, store);
+}
 
 static void stamped(struct task *task)
 {
@@ -119,7 +126,8 @@ static void note_logins(struct keeper *keeper)
     task_go(task, STAGE_WRITE, stamps_work, stamped);
 }
 
-/* ---- sweep ---------------------------------------------------------------------------------------------------------- */
+/* ---- sweep ----------------------------------------------------------------------------------------------------------
+ */
 
 static enum status sweep_work(struct task *task, struct store *store)
 {
@@ -147,7 +155,8 @@ static void sweep(struct keeper *keeper)
     task_go(task, STAGE_WRITE, sweep_work, swept);
 }
 
-/* --------------------------------------------------------------------------------------------------------------------- */
+/* ---------------------------------------------------------------------------------------------------------------------
+ */
 
 void upkeep_tick(struct keeper *keeper)
 {

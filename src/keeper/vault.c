@@ -25,15 +25,24 @@ void vault_init(void)
     must(sha256 && md5);
 }
 
-/* ---- people's passwords ------------------------------------------------------------------------------------------- */
+/* ---- people's passwords -------------------------------------------------------------------------------------------
+ */
 
 /* auth.hash_cost: passes and octets of memory.  5 is the second recommendation of OWASP for Argon2id. */
 static const struct {
     unsigned long long passes;
     size_t octets;
 } costs[] = {
-    { 1, 8u << 10 }, { 1, 1u << 20 }, { 2, 4u << 20 }, { 2, 9u << 20 }, { 2, 19u << 20 },
-    { 2, 32u << 20 }, { 2, 46u << 20 }, { 3, 64u << 20 }, { 3, 96u << 20 }, { 3, 128u << 20 },
+    { 1, 8u << 10 },
+    { 1, 1u << 20 },
+    { 2, 4u << 20 },
+    { 2, 9u << 20 },
+    { 2, 19u << 20 },
+    { 2, 32u << 20 },
+    { 2, 46u << 20 },
+    { 3, 64u << 20 },
+    { 3, 96u << 20 },
+    { 3, 128u << 20 },
 };
 
 enum status vault_hash(uint32_t cost, struct slice secret, char out_verifier[VAULT_VERIFIER])
@@ -56,7 +65,8 @@ bool vault_verify(struct slice verifier, struct slice secret)
     return crypto_pwhash_str_verify(text, secret.ptr, secret.len) == 0;
 }
 
-/* ---- device passwords --------------------------------------------------------------------------------------------- */
+/* ---- device passwords ---------------------------------------------------------------------------------------------
+ */
 
 static size_t about(char out[ABOUT], uint32_t account, struct slice device)
 {
@@ -74,20 +84,23 @@ enum status vault_seal(const char key[32], uint32_t account, struct slice device
     size_t data_len = about(data, account, device);
     TRY(buf_reserve(out, NONCE + secret.len + TAG, &room));
     randombytes_buf(room, NONCE);
-    must(crypto_aead_xchacha20poly1305_ietf_encrypt((unsigned char *)room + NONCE, NULL, (const unsigned char *)secret.ptr, secret.len,
-             (const unsigned char *)data, data_len, NULL, (const unsigned char *)room, (const unsigned char *)key) == 0);
+    must(crypto_aead_xchacha20poly1305_ietf_encrypt((unsigned char *)room + NONCE, NULL,
+             (const unsigned char *)secret.ptr, secret.len, (const unsigned char *)data, data_len, NULL,
+             (const unsigned char *)room, (const unsigned char *)key) == 0);
     buf_grown(out, NONCE + secret.len + TAG);
     return STATUS_OK;
 }
 
-enum status vault_open(const char key[32], uint32_t account, struct slice device, struct slice sealed, struct secret *out_secret)
+enum status vault_open(
+    const char key[32], uint32_t account, struct slice device, struct slice sealed, struct secret *out_secret)
 {
     char data[ABOUT];
     size_t data_len = about(data, account, device);
     if (sealed.len < NONCE + TAG || sealed.len - NONCE - TAG > LIMIT_SECRET)
         return STATUS_CORRUPT;
-    if (crypto_aead_xchacha20poly1305_ietf_decrypt((unsigned char *)out_secret->bytes, NULL, NULL, (const unsigned char *)sealed.ptr + NONCE,
-            sealed.len - NONCE, (const unsigned char *)data, data_len, (const unsigned char *)sealed.ptr, (const unsigned char *)key) != 0)
+    if (crypto_aead_xchacha20poly1305_ietf_decrypt((unsigned char *)out_secret->bytes, NULL, NULL,
+            (const unsigned char *)sealed.ptr + NONCE, sealed.len - NONCE, (const unsigned char *)data, data_len,
+            (const unsigned char *)sealed.ptr, (const unsigned char *)key) != 0)
         return STATUS_CORRUPT;
     out_secret->len = (uint16_t)(sealed.len - NONCE - TAG);
     return STATUS_OK;
@@ -112,20 +125,23 @@ void vault_password(char out_password[VAULT_PASSWORD])
     }
 }
 
-/* ---- digests ------------------------------------------------------------------------------------------------------ */
+/* ---- digests ------------------------------------------------------------------------------------------------------
+ */
 
 void vault_apop(struct slice stamp, struct slice secret, char out_digest[16])
 {
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     must(context && EVP_DigestInit_ex2(context, md5, NULL) == 1);
-    must(EVP_DigestUpdate(context, stamp.ptr, stamp.len) == 1 && EVP_DigestUpdate(context, secret.ptr, secret.len) == 1);
+    must(
+        EVP_DigestUpdate(context, stamp.ptr, stamp.len) == 1 && EVP_DigestUpdate(context, secret.ptr, secret.len) == 1);
     must(EVP_DigestFinal_ex(context, (unsigned char *)out_digest, NULL) == 1);
     EVP_MD_CTX_free(context);
 }
 
 void vault_name(const char key[32], struct slice secret, char out_name[32])
 {
-    must(crypto_generichash((unsigned char *)out_name, 32, (const unsigned char *)secret.ptr, secret.len, (const unsigned char *)key, 32) == 0);
+    must(crypto_generichash((unsigned char *)out_name, 32, (const unsigned char *)secret.ptr, secret.len,
+             (const unsigned char *)key, 32) == 0);
 }
 
 struct vault_digest {

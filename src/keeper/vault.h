@@ -14,8 +14,10 @@ void vault_init(void); /* once, before the jail */
 MUST_USE enum status vault_hash(uint32_t cost, struct slice secret, char out_verifier[VAULT_VERIFIER]);
 bool vault_verify(struct slice verifier, struct slice secret);
 /* Encrypted, and bound to account and device name: moved elsewhere it does not open (C235). */
-MUST_USE enum status vault_seal(const char key[32], uint32_t account, struct slice device, struct slice secret, struct buf *out);
-MUST_USE enum status vault_open(const char key[32], uint32_t account, struct slice device, struct slice sealed, struct secret *out_secret);
+MUST_USE enum status vault_seal(
+    const char key[32], uint32_t account, struct slice device, struct slice secret, struct buf *out);
+MUST_USE enum status vault_open(
+    const char key[32], uint32_t account, struct slice device, struct slice sealed, struct secret *out_secret);
 /* Four groups of six, at least 120 bits, without the letters that look alike. */
 void vault_password(char out_password[VAULT_PASSWORD]);
 /* RFC 1939 7: MD5 of stamp and shared secret. */

@@ -1,5 +1,5 @@
-/* writer.c - the one thread that writes: all jobs that wait become one transaction with one sync (group commit), and are answered
- * after it. */
+/* writer.c - the one thread that writes: all jobs that wait become one transaction with one sync (group commit), and
+ * are answered after it. */
 #include "keeper/impl.h"
 
 static struct task *task_of(struct list *node)
@@ -46,7 +46,8 @@ void writer_one(struct store *store, struct task *task)
         store->verbs->rollback(store);
 }
 
-/* Jobs from `from` up to `until` in one transaction.  Where that fails, one by one: so that one bad job spoils none of the others. */
+/* Jobs from `from` up to `until` in one transaction.  Where that fails, one by one: so that one bad job spoils none of
+ * the others. */
 static void write_span(struct store *store, struct list *from, struct list *until)
 {
     if (from->next == until) {

@@ -1,0 +1,448 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "ask/ask.h"
+#include "base/random.h"
+#include "keeper/lease.h"
+
+#define START 1000000u
+
+struct bench {
+    struct leases leases;
+    struct settings settings;
+    msec now;
+    unsigned ended[LEASE_FAILURES + 1];
+};
+
+static void on_ended(void *context, const struct lease *lease, enum lease_end end)
+{
+    (void)lease;
+    ((struct bench *)context)->ended[end]++;
+}
+
+static int setup(void **state)
+{
+    static struct bench bench;
+    bench = (struct bench){ .now = START };
+    bench.leases.ended = on_ended;
+    bench.leases.context = &bench;
+    bench.settings.lease_accounts = LEASE_FLAGGED;
+    bench.settings.lease_window = MINUTES(10);
+    bench.settings.lease_cap = MINUTES(60);
+    bench.settings.lease_messages = 20;
+    bench.settings.lease_recipients = 50;
+    bench.settings.lease_shared_accounts = 3;
+    bench.settings.lease_imap = true;
+    *state = &bench;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    lease_done(&((struct bench *)*state)->leases);
+    return 0;
+}
+
+static struct ip ip_of(const char *text)
+{
+    struct ip ip = { 0 };
+    assert_int_equal(ip_parse(slice_of(text), &ip), STATUS_OK);
+    return ip;
+}
+
+/* The id, or 0 where it was refused. */
+static uint32_t grant(struct bench *b, uint32_t account, const char *peer)
+{
+    struct lease_wish wish = { .account = account, .peer = ip_of(peer), .protocol = PROTOCOL_POP3 };
+    const struct lease *lease = NULL;
+    enum lease_grant answer = lease_grant(&b->leases, &wish, &b->settings, b->now, &lease);
+    assert_int_equal(lease != NULL, answer == LEASE_OPENED || answer == LEASE_RENEWED);
+    return lease ? lease->id : 0;
+}
+
+static bool lives(struct bench *b, uint32_t id)
+{
+    return lease_find(&b->leases, id, b->now) != NULL;
+}
+
+static void test_window_ends_at_its_second_without_a_sweep(void **state) /* C101 */
+{
+    struct bench *b = *state;
+    uint32_t id = grant(b, 1, "192.0.2.1");
+    b->now += MINUTES(10) - 1;
+    assert_true(lives(b, id));
+    b->now += 1;
+    assert_false(lives(b, id));
+    assert_null(lease_at(&b->leases, ip_of("192.0.2.1"), NULL, b->now));
+    struct lease_hold hold = { 0 };
+    assert_false(lease_reserve(&b->leases, &hold, id, 1, b->now));
+    lease_expire(&b->leases, b->now);
+    assert_int_equal(b->leases.count, 0);
+    assert_int_equal(b->ended[LEASE_EXPIRED], 1);
+}
+
+static void test_login_renews_up_to_the_cap(void **state) /* C098 */
+{
+    struct bench *b = *state;
+    uint32_t id = grant(b, 1, "192.0.2.1");
+    for (int i = 0; i < 11; i++) {
+        b->now += MINUTES(5);
+        assert_int_equal(grant(b, 1, "192.0.2.1"), id);
+    }
+    b->now += MINUTES(5) - 1;
+    assert_true(lives(b, id));
+    b->now += 1;
+    assert_false(lives(b, id)); /* sixty minutes after the first */
+    uint32_t next = grant(b, 1, "192.0.2.1");
+    assert_true(next != 0 && next != id);
+}
+
+static void test_sending_does_not_renew(void **state) /* C097 */
+{
+    struct bench *b = *state;
+    uint32_t id = grant(b, 1, "192.0.2.1");
+    b->now += MINUTES(9);
+    struct lease_hold hold = { 0 };
+    assert_true(lease_reserve(&b->leases, &hold, id, 1, b->now));
+    lease_commit(&b->leases, &hold);
+    b->now += MINUTES(1);
+    assert_false(lives(b, id));
+}
+
+static void test_counts_are_reserved_committed_and_given_back(void **state) /* C109 */
+{
+    struct bench *b = *state;
+    b->settings.lease_messages = 2;
+    b->settings.lease_recipients = 3;
+    uint32_t id = grant(b, 1, "192.0.2.1");
+    struct lease_hold one = { 0 }, two = { 0 }, three = { 0 };
+    assert_true(lease_reserve(&b->leases, &one, id, 1, b->now));
+    assert_true(lease_reserve(&b->leases, &one, id, 1, b->now)); /* the same message */
+    assert_true(lease_reserve(&b->leases, &two, id, 1, b->now));
+    assert_false(lease_reserve(&b->leases, &three, id, 1, b->now));
+    assert_false(lease_reserve(&b->leases, &two, id, 1, b->now)); /* recipients are used up */
+    lease_give_back(&b->leases, &one);
+    lease_give_back(&b->leases, &one); /* nothing to give */
+    assert_int_equal(lease_recipients_left(lease_find(&b->leases, id, b->now)), 2);
+    lease_commit(&b->leases, &two);
+    assert_true(lease_reserve(&b->leases, &three, id, 2, b->now));
+    lease_commit(&b->leases, &three);
+    assert_int_equal(lease_messages_left(lease_find(&b->leases, id, b->now)), 0);
+    assert_int_equal(lease_recipients_left(lease_find(&b->leases, id, b->now)), 0);
+}
+
+static void test_login_sets_counts_anew_but_not_what_is_under_way(void **state)
+{
+    struct bench *b = *state;
+    b->settings.lease_messages = 2;
+    uint32_t id = grant(b, 1, "192.0.2.1");
+    struct lease_hold done = { 0 }, open = { 0 };
+    assert_true(lease_reserve(&b->leases, &done, id, 1, b->now));
+    lease_commit(&b->leases, &done);
+    assert_true(lease_reserve(&b->leases, &open, id, 1, b->now));
+    assert_int_equal(grant(b, 1, "192.0.2.1"), id);
+    assert_int_equal(lease_messages_left(lease_find(&b->leases, id, b->now)), 1);
+    lease_commit(&b->leases, &open);
+    assert_int_equal(lease_messages_left(lease_find(&b->leases, id, b->now)), 1);
+}
+
+static void test_bound_to_account_and_exact_address(void **state) /* C095, C104, C105 */
+{
+    struct bench *b = *state;
+    uint32_t one = grant(b, 1, "192.0.2.1"), two = grant(b, 2, "192.0.2.1"), six = grant(b, 1, "2001:db8::1");
+    assert_true(one && two && six && one != two && one != six);
+    const struct lease *at = lease_at(&b->leases, ip_of("::ffff:192.0.2.1"), NULL, b->now);
+    assert_int_equal(at->id, one);
+    at = lease_at(&b->leases, at->peer, at, b->now);
+    assert_int_equal(at->id, two);
+    assert_null(lease_at(&b->leases, at->peer, at, b->now));
+    assert_null(lease_at(&b->leases, ip_of("2001:db8::2"), NULL, b->now)); /* the same /64 */
+    assert_null(lease_at(&b->leases, ip_of("192.0.2.2"), NULL, b->now));
+}
+
+static void test_too_many_accounts_make_an_address_shared(void **state) /* C095 */
+{
+    struct bench *b = *state;
+    for (uint32_t account = 1; account <= 3; account++)
+        assert_true(grant(b, account, "192.0.2.1") != 0);
+    assert_int_equal(grant(b, 4, "192.0.2.1"), 0);
+    /* Those that were there end, too, and nobody gets one while such logins go on. */
+    assert_int_equal(b->leases.count, 0);
+    assert_int_equal(b->ended[LEASE_SHARED], 3);
+    b->now += MINUTES(59);
+    assert_int_equal(grant(b, 1, "192.0.2.1"), 0);
+    assert_true(grant(b, 1, "192.0.2.2") != 0);
+    /* An hour after the others were last seen it is no longer shared. */
+    b->now += MINUTES(61);
+    lease_expire(&b->leases, b->now);
+    assert_true(grant(b, 2, "192.0.2.1") != 0);
+}
+
+static void test_an_office_may_share(void **state)
+{
+    struct bench *b = *state;
+    struct network office = { .base = ip_of("192.0.2.0"), .bits = 120 };
+    b->settings.lease_office_networks = (struct networks){ &office, 1 };
+    for (uint32_t account = 1; account <= 30; account++)
+        assert_true(grant(b, account, "192.0.2.1") != 0);
+}
+
+static void test_one_account_many_times_is_not_shared(void **state)
+{
+    struct bench *b = *state;
+    b->settings.lease_shared_accounts = 1;
+    for (int i = 0; i < 20; i++) {
+        assert_true(grant(b, 1, "192.0.2.1") != 0);
+        b->now += MINUTES(7);
+    }
+    assert_int_equal(grant(b, 2, "192.0.2.1"), 0);
+}
+
+static void test_never_networks_and_own_addresses(void **state) /* C106 */
+{
+    struct bench *b = *state;
+    struct lease_asker asker = { .flagged = true, .peer = ip_of("127.0.0.1"), .local = ip_of("127.0.0.1") };
+    assert_null(lease_refusal(&b->settings, &asker)); /* an empty list means none */
+    struct network never[2] = { { .base = ip_of("127.0.0.0"), .bits = 104 },
+        { .base = ip_of("100.64.0.0"), .bits = 106 } };
+    b->settings.lease_never_networks = (struct networks){ never, 2 };
+    assert_non_null(lease_refusal(&b->settings, &asker));
+    asker.peer = ip_of("100.100.1.1");
+    assert_non_null(lease_refusal(&b->settings, &asker));
+    asker.peer = asker.local = ip_of("192.0.2.1");
+    assert_non_null(lease_refusal(&b->settings, &asker));
+    asker.local = ip_of("192.0.2.250");
+    assert_null(lease_refusal(&b->settings, &asker));
+}
+
+static void test_who_gets_one(void **state)
+{
+    struct bench *b = *state;
+    static const struct {
+        uint32_t accounts;
+        bool imap_set, flagged, device, device_may, uses_auth, imap, granted;
+    } rows[] = {
+        /* accounts       set    flagged device may    auth   imap   granted */
+        { LEASE_FLAGGED, true, true, false, false, false, false, true },
+        { LEASE_FLAGGED, true, false, false, false, false, false, false },
+        { LEASE_FLAGGED, true, true, false, false, true, false, true }, /* flagged wins over SMTP AUTH */
+        { LEASE_FLAGGED, true, true, true, true, false, false, true },  /* flagged by the device's own right */
+        { LEASE_FLAGGED, true, true, true, false, false, false,
+            false }, /* the account is flagged, the device has not the right */
+        { LEASE_ALL, true, false, false, false, false, false, true },
+        { LEASE_ALL, true, false, false, false, true, false, false },
+        { LEASE_ALL, true, false, true, false, false, false, false },
+        { LEASE_NONE, true, true, true, true, false, false, false },
+        { LEASE_FLAGGED, true, true, false, false, false, true, true },
+        { LEASE_FLAGGED, false, true, false, false, false, true, false },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        b->settings.lease_accounts = rows[i].accounts;
+        b->settings.lease_imap = rows[i].imap_set;
+        struct lease_asker asker = { .flagged = rows[i].flagged,
+            .device = rows[i].device,
+            .device_may = rows[i].device_may,
+            .uses_auth = rows[i].uses_auth,
+            .imap = rows[i].imap,
+            .peer = ip_of("192.0.2.1"),
+            .local = ip_of("192.0.2.250") };
+        if ((lease_refusal(&b->settings, &asker) == NULL) != rows[i].granted)
+            fail_msg("row %zu", i);
+    }
+}
+
+static void test_ten_failures_end_it_here_only(void **state)
+{
+    struct bench *b = *state;
+    uint32_t here = grant(b, 1, "192.0.2.1"), there = grant(b, 1, "192.0.2.2"), other = grant(b, 2, "192.0.2.1");
+    for (int i = 0; i < 9; i++)
+        lease_failed(&b->leases, 1, ip_of("192.0.2.1"), b->now);
+    assert_true(lives(b, here));
+    grant(b, 1, "192.0.2.1"); /* the right password in between: a neighbour's typos do not add up for ever */
+    for (int i = 0; i < 9; i++)
+        lease_failed(&b->leases, 1, ip_of("192.0.2.1"), b->now);
+    assert_true(lives(b, here));
+    lease_failed(&b->leases, 1, ip_of("192.0.2.1"), b->now);
+    assert_false(lives(b, here));
+    assert_true(lives(b, there) && lives(b, other));
+}
+
+static void test_revoked_by_account_device_and_address(void **state) /* C108 */
+{
+    struct bench *b = *state;
+    struct lease_wish wish = { .account = 1, .device = 7, .peer = ip_of("192.0.2.3"), .protocol = PROTOCOL_POP3 };
+    const struct lease *lease;
+    uint32_t plain = grant(b, 1, "192.0.2.1"), other = grant(b, 2, "192.0.2.1");
+    assert_int_equal(lease_grant(&b->leases, &wish, &b->settings, b->now, &lease), LEASE_OPENED);
+    uint32_t device = lease->id;
+    struct lease_hold hold = { 0 };
+    assert_true(lease_reserve(&b->leases, &hold, device, 1, b->now));
+    assert_int_equal(lease_revoke(&b->leases, 1, 7, NULL, LEASE_CHANGED, b->now), 1);
+    assert_false(lives(b, device));
+    assert_true(lives(b, plain));
+    assert_false(lease_reserve(&b->leases, &hold, device, 1, b->now));
+    /* A new one at the same place has nothing to do with what the old one had reserved. */
+    assert_int_equal(lease_grant(&b->leases, &wish, &b->settings, b->now, &lease), LEASE_OPENED);
+    lease_give_back(&b->leases, &hold);
+    assert_int_equal(lease_messages_left(lease), 20);
+    struct ip peer = ip_of("192.0.2.1");
+    assert_int_equal(lease_revoke(&b->leases, 0, 0, &peer, LEASE_REVOKED, b->now), 2);
+    assert_false(lives(b, plain) || lives(b, other));
+    assert_int_equal(lease_revoke(&b->leases, 0, 0, NULL, LEASE_REVOKED, b->now), 1);
+    assert_int_equal(b->leases.count, 0);
+}
+
+/* ---- grant, renew, reserve, commit, give back, revoke, time: in any order
+ * ---------------------------------------------- */
+
+#define ACCOUNTS 3u
+#define PEERS    2u
+#define HOLDS    6u
+
+/* What must be true, kept beside the table: committed since the last login and reserved, of each account at each
+ * address. */
+struct model {
+    bool open;
+    uint32_t id, used, used_recipients;
+    msec until, cap;
+};
+struct model_hold {
+    struct lease_hold hold;
+    unsigned account, peer;
+    uint32_t id;
+};
+
+static const char *const peers[PEERS] = { "192.0.2.1", "192.0.2.2" };
+
+static void check(struct bench *b, const struct model m[ACCOUNTS][PEERS], const struct model_hold holds[HOLDS])
+{
+    for (unsigned a = 0; a < ACCOUNTS; a++)
+        for (unsigned p = 0; p < PEERS; p++) {
+            const struct model *model = &m[a][p];
+            bool open = model->open && b->now < model->until;
+            assert_int_equal(lives(b, model->id), open);
+            if (!open)
+                continue;
+            uint32_t reserved = 0, recipients = 0;
+            for (unsigned h = 0; h < HOLDS; h++)
+                if (holds[h].id == model->id && holds[h].hold.message) {
+                    reserved++;
+                    recipients += holds[h].hold.recipients;
+                }
+            const struct lease *lease = lease_find(&b->leases, model->id, b->now);
+            assert_true(model->used + reserved <= lease->messages);
+            assert_int_equal(lease_messages_left(lease), lease->messages - model->used - reserved);
+            assert_true(model->used_recipients + recipients <= lease->recipients);
+            assert_int_equal(lease_recipients_left(lease), lease->recipients - model->used_recipients - recipients);
+        }
+}
+
+static void step_login(struct bench *b, struct model *model, unsigned a, unsigned p)
+{
+    bool renews = model->open && b->now < model->until;
+    uint32_t id = grant(b, a + 1, peers[p]);
+    assert_int_equal(id == model->id, renews);
+    if (!renews)
+        model->cap = b->now + b->settings.lease_cap;
+    msec until = b->now + b->settings.lease_window;
+    *model =
+        (struct model){ .open = true, .id = id, .cap = model->cap, .until = until < model->cap ? until : model->cap };
+}
+
+static void step_reserve(struct bench *b, const struct model *model, struct model_hold *hold, uint32_t recipients)
+{
+    if (hold->hold.message && hold->id != model->id)
+        return; /* one transaction, one lease */
+    const struct lease *lease = lease_find(&b->leases, model->id, b->now);
+    bool room =
+        lease && (hold->hold.message || lease_messages_left(lease) > 0) && lease_recipients_left(lease) >= recipients;
+    assert_int_equal(lease_reserve(&b->leases, &hold->hold, model->id, recipients, b->now), room);
+    if (room)
+        hold->id = model->id;
+}
+
+static void step_commit(struct bench *b, struct model m[ACCOUNTS][PEERS], struct model_hold *hold)
+{
+    for (unsigned a = 0; a < ACCOUNTS; a++)
+        for (unsigned p = 0; p < PEERS; p++)
+            if (hold->hold.message && m[a][p].open && m[a][p].id == hold->id) {
+                m[a][p].used++;
+                m[a][p].used_recipients += hold->hold.recipients;
+            }
+    lease_commit(&b->leases, &hold->hold);
+}
+
+static void test_any_order_never_overdraws(void **state) /* C109, and A5 23 */
+{
+    struct bench *b = *state;
+    b->settings.lease_messages = 2;
+    b->settings.lease_recipients = 5;
+    b->settings.lease_window = 10;
+    b->settings.lease_cap = 25;
+    for (uint64_t seed = 1; seed <= 300; seed++) {
+        struct random_stream random = { seed };
+        struct model m[ACCOUNTS][PEERS] = { 0 };
+        struct model_hold holds[HOLDS] = { 0 };
+        lease_done(&b->leases);
+        for (int step = 0; step < 400; step++) {
+            unsigned a = (unsigned)(random_next(&random) % ACCOUNTS), p = (unsigned)(random_next(&random) % PEERS);
+            struct model_hold *hold = &holds[random_next(&random) % HOLDS];
+            struct ip peer = ip_of(peers[p]);
+            switch (random_next(&random) % 8) {
+            case 0:
+                step_login(b, &m[a][p], a, p);
+                break;
+            case 1:
+            case 2:
+            case 3:
+                step_reserve(b, &m[a][p], hold, (uint32_t)(random_next(&random) % 3));
+                break;
+            case 4:
+                step_commit(b, m, hold);
+                break;
+            case 5:
+                lease_give_back(&b->leases, &hold->hold);
+                break;
+            case 6:
+                b->now += random_next(&random) % 6;
+                if (random_next(&random) % 2)
+                    lease_expire(&b->leases, b->now);
+                break;
+            default:
+                if (random_next(&random) % 4 == 0) {
+                    lease_revoke(&b->leases, a + 1, 0, &peer, LEASE_REVOKED, b->now);
+                    m[a][p].open = false;
+                }
+            }
+            check(b, (const struct model(*)[PEERS])m, holds);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define BENCH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+        BENCH(test_window_ends_at_its_second_without_a_sweep),
+        BENCH(test_login_renews_up_to_the_cap),
+        BENCH(test_sending_does_not_renew),
+        BENCH(test_counts_are_reserved_committed_and_given_back),
+        BENCH(test_login_sets_counts_anew_but_not_what_is_under_way),
+        BENCH(test_bound_to_account_and_exact_address),
+        BENCH(test_too_many_accounts_make_an_address_shared),
+        BENCH(test_an_office_may_share),
+        BENCH(test_one_account_many_times_is_not_shared),
+        BENCH(test_never_networks_and_own_addresses),
+        BENCH(test_who_gets_one),
+        BENCH(test_ten_failures_end_it_here_only),
+        BENCH(test_revoked_by_account_device_and_address),
+        BENCH(test_any_order_never_overdraws),
+    };
+    return cmocka_run_group_tests_name("lease", tests, NULL, NULL);
+}

@@ -1,0 +1,121 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "keeper/vault.h"
+#include "mail/coding.h"
+
+static const char key[32] = "a key of thirty-two octets......";
+
+static void test_verifier(void **state)
+{
+    char verifier[VAULT_VERIFIER], again[VAULT_VERIFIER];
+    (void)state;
+    assert_int_equal(vault_hash(1, S("right"), verifier), STATUS_OK);
+    assert_int_equal(vault_hash(1, S("right"), again), STATUS_OK);
+    assert_true(slice_starts(slice_of(verifier), S("$argon2id$")));
+    assert_string_not_equal(verifier, again); /* salted */
+    assert_true(vault_verify(slice_of(verifier), S("right")));
+    assert_false(vault_verify(slice_of(verifier), S("Right")));
+    assert_false(vault_verify(slice_of(verifier), S("")));
+    assert_false(vault_verify(S(""), S("right")));
+    assert_false(vault_verify(S("$argon2id$nonsense"), S("right")));
+}
+
+static void test_costs_grow(void **state)
+{
+    char verifier[VAULT_VERIFIER];
+    (void)state;
+    for (uint32_t cost = 1; cost <= 10; cost += 3) {
+        assert_int_equal(vault_hash(cost, S("x"), verifier), STATUS_OK);
+        assert_true(vault_verify(slice_of(verifier), S("x")));
+    }
+    /* DESIGN 9: cost 1 is for tests, under 0.1 ms; here with room for a slow machine and sanitizers. */
+    msec begun = clock_now();
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(vault_hash(1, S("x"), verifier), STATUS_OK);
+    assert_true(clock_now() - begun < 200);
+}
+
+static void test_sealed_opens_only_where_it_belongs(void **state) /* C235 */
+{
+    struct buf sealed = BUF(1024);
+    struct secret out;
+    (void)state;
+    assert_int_equal(vault_seal(key, 7, S("scanner"), S("secret"), &sealed), STATUS_OK);
+    assert_false(slice_has(buf_slice(&sealed), S("secret")));
+    assert_int_equal(vault_open(key, 7, S("scanner"), buf_slice(&sealed), &out), STATUS_OK);
+    assert_true(slice_equal(secret_slice(&out), S("secret")));
+    assert_int_equal(vault_open(key, 8, S("scanner"), buf_slice(&sealed), &out), STATUS_CORRUPT);
+    assert_int_equal(vault_open(key, 7, S("Scanner"), buf_slice(&sealed), &out), STATUS_CORRUPT);
+    for (size_t i = 0; i < sealed.len; i++) {
+        sealed.ptr[i] ^= 1;
+        assert_int_equal(vault_open(key, 7, S("scanner"), buf_slice(&sealed), &out), STATUS_CORRUPT);
+        sealed.ptr[i] ^= 1;
+        assert_int_equal(vault_open(key, 7, S("scanner"), slice_upto(buf_slice(&sealed), i), &out), STATUS_CORRUPT);
+    }
+    buf_done(&sealed);
+}
+
+static void test_device_passwords(void **state)
+{
+    char one[VAULT_PASSWORD], two[VAULT_PASSWORD];
+    (void)state;
+    for (int i = 0; i < 200; i++) {
+        bool letter = false;
+        vault_password(one);
+        vault_password(two);
+        assert_string_not_equal(one, two);
+        assert_int_equal(strlen(one), 27);
+        for (const char *at = one; *at; at++) {
+            bool here = (*at >= 'A' && *at <= 'Z') || (*at >= 'a' && *at <= 'z');
+            assert_true(here || (*at >= '0' && *at <= '9') || *at == '-');
+            letter = letter || here;
+        }
+        assert_true(letter);
+    }
+}
+
+static void test_apop_vector(void **state) /* RFC 1939 7 */
+{
+    char digest[16];
+    struct buf hex = BUF(64);
+    (void)state;
+    vault_apop(S("<1896.697170952@dbc.mtview.ca.us>"), S("tanstaaf"), digest);
+    assert_int_equal(hex_encode(&hex, (struct slice){ digest, 16 }), STATUS_OK);
+    assert_true(slice_equal(buf_slice(&hex), S("c4c9334bac560ecc979e58001b3e22fb")));
+    buf_done(&hex);
+}
+
+static void test_digest(void **state) /* FIPS 180-2, B.1 */
+{
+    uint8_t out[32];
+    struct buf hex = BUF(128);
+    (void)state;
+    struct vault_digest *digest = vault_digest_open();
+    vault_digest_put(digest, S("a"));
+    vault_digest_put(digest, S("bc"));
+    vault_digest_close(digest, out);
+    assert_int_equal(hex_encode(&hex, (struct slice){ (char *)out, 32 }), STATUS_OK);
+    assert_true(slice_equal(buf_slice(&hex), S("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")));
+    buf_done(&hex);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_verifier),
+        cmocka_unit_test(test_costs_grow),
+        cmocka_unit_test(test_sealed_opens_only_where_it_belongs),
+        cmocka_unit_test(test_device_passwords),
+        cmocka_unit_test(test_apop_vector),
+        cmocka_unit_test(test_digest),
+    };
+    vault_init();
+    return cmocka_run_group_tests_name("vault", tests, NULL, NULL);
+}
