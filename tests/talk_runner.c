@@ -31,7 +31,8 @@ struct player {
     struct arena arena;
     msec now;
     struct buf wire;          /* said by the client, not eaten yet */
-    struct buf lines;         /* said by the server, not compared yet */
+    struct buf lines;         /* said by the server; compared up to lines_at */
+    size_t lines_at;
     struct buf body, prefix, return_path;
     struct seen_ask asks[64]; /* asked, not compared yet */
     size_t ask_first, ask_count, asks_answered;
@@ -146,6 +147,17 @@ static void pump(struct player *p)
     }
 }
 
+static struct slice unread(const struct player *p) { return slice_from(buf_slice(&p->lines), p->lines_at); }
+
+static void drop_lines(struct player *p, size_t len)
+{
+    p->lines_at += len;
+    if (p->lines_at == p->lines.len) {
+        buf_clear(&p->lines);
+        p->lines_at = 0;
+    }
+}
+
 /* ---- steps ------------------------------------------------------------------------------------------------------------ */
 
 static bool matches(const struct step *step, struct slice text)
@@ -156,14 +168,14 @@ static bool matches(const struct step *step, struct slice text)
 static void expect_line(struct player *p)
 {
     for (uint32_t i = 0; i < p->step->repeat; i++) {
-        struct slice seen = buf_slice(&p->lines);
+        struct slice seen = unread(p);
         size_t end = slice_find(seen, '\n');
         CHECK(p, end < seen.len && end > 0 && seen.ptr[end - 1] == '\r', "wanted \"%.*s\", nothing came%s",
             (int)p->step->text.len, p->step->text.ptr, p->ask_first < p->ask_count ? " but an ask" : "");
         struct slice line = slice_upto(seen, end - 1);
         CHECK(p, matches(p->step, line), "wanted \"%.*s\"\n  came \"%.*s\"", (int)p->step->text.len, p->step->text.ptr,
             (int)line.len, line.ptr);
-        buf_drop(&p->lines, end + 1);
+        drop_lines(p, end + 1);
     }
 }
 
@@ -174,7 +186,7 @@ static void expect_ask(struct player *p)
         return;
     }
     CHECK(p, p->ask_first < p->ask_count, "wanted the ask \"%.*s\", none came; the server said \"%.*s\"",
-        (int)p->step->text.len, p->step->text.ptr, (int)p->lines.len, p->lines.ptr);
+        (int)p->step->text.len, p->step->text.ptr, (int)unread(p).len, unread(p).ptr);
     struct slice seen = p->asks[p->ask_first++].text;
     if (p->ask_first == p->ask_count)
         p->ask_first = p->ask_count = 0;
@@ -304,7 +316,7 @@ static void strict_step(struct player *p)
 /* The script does not hold any more: say all that the client says, answer whatever is asked. */
 static void loose_step(struct player *p)
 {
-    buf_clear(&p->lines);
+    drop_lines(p, unread(p).len);
     if (p->wants_tls)
         secure(p);
     if (p->open != ASK_NONE)
@@ -320,7 +332,7 @@ static void loose_step(struct player *p)
 static void check_end(struct player *p)
 {
     if (!p->loose) {
-        CHECK(p, p->lines.len == 0, "and then the server said \"%.*s\"", (int)p->lines.len, p->lines.ptr);
+        CHECK(p, unread(p).len == 0, "and then the server said \"%.*s\"", (int)unread(p).len, unread(p).ptr);
         CHECK(p, p->ask_first == p->ask_count, "and then it asked \"%s\"", p->asks[p->ask_first].text.ptr);
         CHECK(p, p->wire.len == 0 || session_is_closed(p->s), "%zu octets were not read", p->wire.len);
     }

@@ -420,7 +420,7 @@ static void check_chunk(struct session *s, struct slice piece)
     dot_strays_feed(&mail->strays, piece);
     if (mail->body_type == BODY_BINARY)
         return;
-    if (mail->strays.growth > 0)
+    if (mail->strays.growth > mail->strays.after_cr) /* a CR at the end may still get its LF */
         fail(s, REPLY_BARE_CR_LF_CHUNK);
     else if (memchr(piece.ptr, '\0', piece.len))
         fail(s, REPLY_NUL_CHUNK);
