@@ -31,8 +31,8 @@ static const struct config_setting table[] = {
     ADDRESSES("listen.address",     listen_address, "0.0.0.0, ::", "addresses at which every port listens"),
     NUMBER("listen.port_offset",    port_offset, "0", "ports", "0-61345", "added to every standard port, so that nobody needs root"),
     HOST("server.hostname",         hostname, "localhost", "a host name", "this server's name, as the world resolves it"),
-    NUMBER("mx.workers",            mx_workers, "2", "processes", "1-64", "processes that take strangers' mail (port 25)"),
-    NUMBER("user.workers",          user_workers, "2", "processes", "1-64", "processes for submission and mailboxes"),
+    NUMBER("mx.workers",            mx_workers, "1", "processes", "1-64", "processes that take strangers' mail (port 25); about one for four CPUs"),
+    NUMBER("user.workers",          user_workers, "1", "processes", "1-64", "processes for submission and mailboxes; about one for four CPUs"),
     WORD("log.level",               log_level, "info", "debug|info|warning|error", 0, "the least that is logged"),
 
     PATHS("tls.certificate",        tls_certificate, "tls/cert.pem", "certificates with their chains; the first serves names that no other has; relative to the data folder"),
@@ -46,7 +46,7 @@ static const struct config_setting table[] = {
     NETWORKS("legacy.networks",     legacy_networks, "", "devices that cannot do TLS: device passwords only, also without TLS; may submit on port 25"),
     NETWORKS("relay.networks",      relay_networks, "", "may send to anywhere without any proof: whoever is in there can send in your name"),
 
-    NUMBER("limits.connections_per_address", connections_per_address, "50", "connections", "1-100000", "at once from one address (IPv6: one /64)"),
+    NUMBER("limits.connections_per_address", connections_per_address, "50", "connections", "1-100000", "at once from one address (IPv6: one /64), counted by each worker"),
     NUMBER("limits.connections",    connections, "5000", "connections", "10-20000", "at once in one process"),
     TIME("limits.command_timeout",  timeout_command, "5min", "1s-60min", "how long a session may be silent (POP3: at least 10min, RFC 1939 3)"),
 

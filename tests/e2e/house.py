@@ -308,6 +308,8 @@ class Sink:
                 elif verb == "MAIL":
                     mail = {"from": text, "to": [], "tls": secured}
                     say("250 2.1.0 ok")
+                elif verb == "DATA" and not mail.get("to") or verb == "RCPT" and "to" not in mail:
+                    say("503 5.5.1 no mail")
                 elif verb == "RCPT":
                     mail["to"].append(text)
                     say("250 2.1.5 ok")

@@ -81,7 +81,9 @@ class BadInput(unittest.TestCase):
     def test_C018_C019_reset_after_errors(self):
         with self.house.raw() as raw:
             self.begin(raw)
-            raw.say("BDAT x")
+            self.assertTrue(raw.say("BDAT x").startswith("5"))
+        with self.house.raw() as raw:
+            self.begin(raw)
             self.assertTrue(raw.say("BDAT 99999999999999999999").startswith("5"))
         with self.house.raw() as raw:
             self.begin(raw)
@@ -145,6 +147,7 @@ class BadInput(unittest.TestCase):
         time.sleep(0.2)
         with socket.create_connection((HOST, self.house.port("smtp")), timeout=10) as one_more:
             self.assertTrue(one_more.recv(100).startswith(b"421"))
+            self.assertEqual(one_more.recv(100), b"")
         for connection in held:
             connection.close()
         time.sleep(0.2)

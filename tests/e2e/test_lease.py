@@ -165,7 +165,7 @@ class Lease(unittest.TestCase):
         self.login()
         rows = self.house.json("lease", "list")
         self.assertEqual([row["address"] for row in rows], ["alice@acc.test"])
-        self.assertEqual(rows[0]["peer"], HOST)
+        self.assertEqual(rows[0]["ip"], HOST)
         self.assertEqual(rows[0]["messages_left"], 3)
         self.house.ctl("lease", "revoke", HOST)
         self.assertEqual(self.house.json("lease", "list"), [])

@@ -1,4 +1,5 @@
 """Processes: start, stop, crash, reload, jail; as root and as an ordinary user."""
+import contextlib
 import os
 import pathlib
 import re
@@ -114,7 +115,8 @@ class Life(unittest.TestCase):
             house.send("bob@acc.test")
             start = time.monotonic()
             for pid in house.pids().values():
-                os.kill(pid, signal.SIGTERM)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
             self.assertEqual(house.process.wait(5), 0)
             self.assertLess(time.monotonic() - start, 2.0)
             self.assertEqual(list((house.dir / "run").glob("*.pid")), [])
@@ -146,11 +148,11 @@ class Life(unittest.TestCase):
     def test_predecessor_is_waited_for(self):
         with House() as house:
             first = house.process
-            subprocess.Popen(["sh", "-c", f"sleep 1.5; kill {first.pid}"])
-            house.log = open(house.top / "log", "ab")
+            killer = subprocess.Popen(["sh", "-c", f"sleep 1.5; kill {first.pid}"])
             second = subprocess.Popen([EKIREI, "serve", "--dir", str(house.dir)], stdout=subprocess.PIPE, stderr=house.log, text=True)
             self.assertTrue(second.stdout.readline().startswith("ready"))
             first.wait(5)
+            killer.wait(5)
             first.stdout.close()
             house.process = second
             house.send("bob@acc.test")
@@ -159,11 +161,7 @@ class Life(unittest.TestCase):
         with House() as house, house.smtp() as old, house.pop3("bob@acc.test") as pop:
             old.ehlo()
             conf = house.dir / "ekirei.conf"
-            text = conf.read_text()
-            size = re.search(r"(?m)^.*size_limit.*$", text)
-            more = "\nmessage.size_limit = 12345\n" if not size else ""
-            # outside any section: before the first one
-            conf.write_text(more + text if not size else text.replace(size[0], size[0].split("=")[0] + "= 12345"))
+            conf.write_text("message.size_limit = 12345\n" + conf.read_text())
             os.kill(house.process.pid, signal.SIGHUP)
             until(lambda: "supervisor.reloaded" in house.logged(), what="reload in the log")
 

@@ -99,11 +99,11 @@ class RoundTrip(unittest.TestCase):
             text=message(subject="by msmtp").replace("\r\n", "\n"))
         self.assertIn(b"Subject: by msmtp", house.mail_of("bob@acc.test")[0])
 
-    def fetchmail(self, line, secret, *words):
+    def fetchmail(self, server, secret, account, *words):
         rc = self.house.top / "fetchmailrc"
         box = self.house.top / "fetched"
         box.unlink(missing_ok=True)
-        rc.write_text(f'poll localhost {line} username "bob@acc.test" password "{secret}" mda "cat >>{box}"\n')
+        rc.write_text(f'poll localhost {server} username "bob@acc.test" password "{secret}" {account} mda "cat >>{box}"\n')
         rc.chmod(0o600)
         done = run("fetchmail", "-f", str(rc), "--pidfile", str(self.house.top / "fetchmail.pid"), *words, ok=False, env={"HOME": str(self.house.top), "FETCHMAILUSER": "root"})
         return done, box.read_text() if box.exists() else ""
@@ -112,11 +112,11 @@ class RoundTrip(unittest.TestCase):
         house = self.house
         house.send("bob@acc.test", subject="for fetchmail")
         ca = house.dir / "tls" / "ca.pem"
-        done, box = self.fetchmail(f'service {house.port("pop3s")} protocol POP3 ssl sslcertck sslcertfile "{ca}" keep'.replace("keep", ""), house.password("bob"), "--keep")
+        done, box = self.fetchmail(f'protocol POP3 service {house.port("pop3s")}', house.password("bob"), f'ssl sslcertck sslcertfile "{ca}"', "--keep")
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertIn("Subject: for fetchmail", box)
         secret = house.device("bob@acc.test", "fetcher")
-        done, box = self.fetchmail(f'service {house.port("pop3")} protocol APOP sslproto ""', secret)
+        done, box = self.fetchmail(f'protocol APOP service {house.port("pop3")}', secret, "sslproto ''", "--all")
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertIn("Subject: for fetchmail", box)
         self.assertEqual(house.mail_of("bob@acc.test"), [])  # fetched without --keep: deleted at QUIT
