@@ -61,7 +61,7 @@ static const struct ctl_command commands[] = {
     { "domain", "add", "DOMAIN", 0, 0, "take mail for this domain", cmd_domain_add },
     { "domain", "list", "", 0, 0, "all domains", cmd_domain_list },
     { "domain", "remove", "DOMAIN", 0, 0, "take no more mail for it", cmd_domain_remove },
-    { "lease", "list", "[ADDRESS]", 0, 0, "who may send because he just read mail", cmd_lease_list },
+    { "lease", "list", "[ADDRESS|IP]", 0, 0, "who may send because he just read mail", cmd_lease_list },
     { "lease", "revoke", "[ADDRESS|IP]", 0, 0, "end the leases of an account or address, or all", cmd_lease_revoke },
     { "queue", "list", "", 0, 0, "mail that waits to leave", cmd_queue_list },
     { "queue", "show", "ID", 0, 0, "one message with its recipients and header", cmd_queue_show },

@@ -48,11 +48,22 @@ int ctl_lease_rows(struct ctl *ctl, struct slice about, json_t *out_rows)
     return CTL_DONE;
 }
 
+/* An account's address or an IP address; nothing is all. */
+static int typed_about(struct ctl *ctl, struct slice *out_about)
+{
+    const char *typed = ctl->arguments[0];
+    struct ip ip;
+    *out_about = slice_of(typed);
+    if (!typed || ip_parse(*out_about, &ip) == STATUS_OK)
+        return CTL_DONE;
+    return ctl_typed_address(ctl, typed, out_about);
+}
+
 int cmd_lease_list(struct ctl *ctl)
 {
-    struct slice about = NO_SLICE;
+    struct slice about;
     json_t *rows = json_array();
-    int code = ctl->arguments[0] ? ctl_typed_address(ctl, ctl->arguments[0], &about) : CTL_DONE;
+    int code = typed_about(ctl, &about);
     if (code == CTL_DONE)
         code = ctl_lease_rows(ctl, about, rows);
     return code == CTL_DONE ? ctl_print_rows(ctl, rows, lease_columns, "no leases: nobody may send by POP before SMTP now") : ctl_drop(rows, code);
@@ -62,15 +73,9 @@ int cmd_lease_revoke(struct ctl *ctl)
 {
     struct answer answer;
     struct ask ask = { .kind = ASK_LEASE_REVOKE, .fd = -1 };
-    const char *typed = ctl->arguments[0];
-    struct ip ip;
-    int code = CTL_DONE;
-    if (typed && ip_parse(slice_of(typed), &ip) == STATUS_OK)
-        ask.lease_revoke.about = slice_of(typed);
-    else if (typed)
-        code = ctl_typed_address(ctl, typed, &ask.lease_revoke.about);
+    int code = typed_about(ctl, &ask.lease_revoke.about);
     if (code == CTL_DONE)
-        code = ctl_ask(ctl, &ask, typed ? typed : "all", &answer);
+        code = ctl_ask(ctl, &ask, ctl->arguments[0] ? ctl->arguments[0] : "all", &answer);
     if (code != CTL_DONE)
         return code;
     json_t *object = json_object();
