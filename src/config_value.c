@@ -41,12 +41,10 @@ struct unit {
     uint64_t worth;
 };
 static const struct unit no_units[] = { { "", 1 }, { NULL, 0 } };
-static const struct unit times[] = {
-    { "ms", 1 }, { "s", SECONDS(1) }, { "min", MINUTES(1) }, { "h", MINUTES(60) }, { "d", DAYS(1) }, { NULL, 0 }
-};
-static const struct unit sizes[] = {
-    { "", 1 }, { "KB", 1ull << 10 }, { "MB", 1ull << 20 }, { "GB", 1ull << 30 }, { "TB", 1ull << 40 }, { NULL, 0 }
-};
+static const struct unit times[] = { { "ms", 1 }, { "s", SECONDS(1) }, { "min", MINUTES(1) }, { "h", MINUTES(60) },
+    { "d", DAYS(1) }, { NULL, 0 } };
+static const struct unit sizes[] = { { "", 1 }, { "KB", 1ull << 10 }, { "MB", 1ull << 20 }, { "GB", 1ull << 30 },
+    { "TB", 1ull << 40 }, { NULL, 0 } };
 
 static const struct unit *units_of(enum config_kind kind)
 {
@@ -76,7 +74,8 @@ static enum status amount_parse(struct slice text, const struct unit *units, uin
     return STATUS_MALFORMED;
 }
 
-/* The largest unit of which it is a whole number, 60min and not 1h: as people write it, and as the presets stand in the table. */
+/* The largest unit of which it is a whole number, 60min and not 1h: as people write it, and as the presets stand in the
+ * table. */
 static enum status amount_print(struct buf *out, const struct unit *units, uint64_t amount)
 {
     const struct unit *best = units;
@@ -129,7 +128,8 @@ static enum status amount_put(void *at, const struct config_setting *setting, st
 
 /* ---- words ---- */
 
-static enum status word_put(uint32_t *out_value, const struct config_setting *setting, struct slice text, struct buf *why)
+static enum status word_put(
+    uint32_t *out_value, const struct config_setting *setting, struct slice text, struct buf *why)
 {
     struct slice words = slice_of(setting->row.range), word;
     for (uint32_t at = 0; slice_cut(&words, '|', &word); at++) {
@@ -183,7 +183,8 @@ static enum status item_check(enum config_kind kind, struct slice item, struct b
     if (kind == KIND_ADDRESSES && !is_server(item, false))
         return refuse(why, item, "is no address: write one as in 192.0.2.1 or 2001:db8::1");
     if (kind == KIND_SERVERS && !is_server(item, true))
-        return refuse(why, item, "is no server: write an address, or address:port, as in 192.0.2.53:53 or [2001:db8::1]:53");
+        return refuse(
+            why, item, "is no server: write an address, or address:port, as in 192.0.2.53:53 or [2001:db8::1]:53");
     if (kind == KIND_PATHS && item.len > TEXT_MOST)
         return refuse(why, item, "is too long: at most 1024 octets");
     return STATUS_OK;
@@ -198,7 +199,8 @@ static size_t list_count(struct slice text)
     return count;
 }
 
-static enum status list_put(struct settings *settings, const struct config_setting *setting, struct slice text, struct buf *why)
+static enum status list_put(
+    struct settings *settings, const struct config_setting *setting, struct slice text, struct buf *why)
 {
     struct slices *out = (struct slices *)(void *)((char *)settings + setting->at);
     size_t count = list_count(text);
@@ -213,7 +215,8 @@ static enum status list_put(struct settings *settings, const struct config_setti
     return STATUS_OK;
 }
 
-static enum status networks_put(struct settings *settings, const struct config_setting *setting, struct slice text, struct buf *why)
+static enum status networks_put(
+    struct settings *settings, const struct config_setting *setting, struct slice text, struct buf *why)
 {
     struct networks *out = (struct networks *)(void *)((char *)settings + setting->at);
     size_t count = list_count(text);
@@ -226,7 +229,8 @@ static enum status networks_put(struct settings *settings, const struct config_s
         TRY(item_check(setting->kind, item, why));
         if (network_parse(item, &rows[at]) != STATUS_OK)
             return refuse(why, item,
-                "is no network: write one as in 192.0.2.0/24, 2001:db8::/32 or 192.0.2.7, without bits behind the prefix");
+                "is no network: write one as in 192.0.2.0/24, 2001:db8::/32 or 192.0.2.7, without bits behind the "
+                "prefix");
     }
     *out = (struct networks){ rows, count };
     return STATUS_OK;
@@ -307,7 +311,8 @@ static enum status smarthost_print(struct buf *out, const struct settings *setti
 
 /* ---- all kinds ---- */
 
-enum status config_value_put(struct settings *settings, const struct config_setting *setting, struct slice text, struct buf *why)
+enum status config_value_put(
+    struct settings *settings, const struct config_setting *setting, struct slice text, struct buf *why)
 {
     void *at = (char *)settings + setting->at;
     uint32_t word = 0;

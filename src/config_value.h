@@ -1,7 +1,7 @@
 /* config_value.h - the kinds of values that ekirei.conf knows: reading one strictly, and writing it back.
  *
- * Times: a number and ms, s, min, h or d.  Sizes: a number and nothing, KB, MB, GB or TB (1 KB is 1024 octets).  A range is two
- * values of the row's own kind, or the words that may stand there, divided by '|'. */
+ * Times: a number and ms, s, min, h or d.  Sizes: a number and nothing, KB, MB, GB or TB (1 KB is 1024 octets).  A
+ * range is two values of the row's own kind, or the words that may stand there, divided by '|'. */
 #pragma once
 
 #include "config.h"

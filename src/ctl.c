@@ -7,7 +7,7 @@
 #include "ctl_impl.h"
 #include "serve.h"
 
-#define DEFAULT_DIR "/var/lib/ekirei"
+#define DEFAULT_DIR   "/var/lib/ekirei"
 #define COMMAND_ARENA (1u << 20) /* octets: names that were typed, and a settings file's text */
 #define HELP_COLUMN   44
 
@@ -25,11 +25,13 @@ static const struct option_row options[OPTIONS] = {
     [OPTION_ALLOW] = { "--allow", "all|LIST",
         "what its password is good for: imap pop3 smtp lease, mechanisms (pass plain login apop), internal-only" },
     [OPTION_FROM] = { "--from", "CIDR[,CIDR]", "networks it may be used from; default: anywhere" },
-    [OPTION_EXPIRES] = { "--expires", "DATE", "last day it works: 2030-12-31, or a moment: 2030-12-31T18:00:00Z (UTC)" },
+    [OPTION_EXPIRES] = { "--expires", "DATE",
+        "last day it works: 2030-12-31, or a moment: 2030-12-31T18:00:00Z (UTC)" },
     [OPTION_DOMAIN] = { "--domain", "DOMAIN", "the first domain that mail is taken for" },
     [OPTION_HOSTNAME] = { "--hostname", "NAME", "this server's name; default: mail.DOMAIN" },
     [OPTION_PORT_OFFSET] = { "--port-offset", "N", "added to every standard port" },
-    [OPTION_SET] = { "--set", "KEY=VALUE", "a setting for ekirei.conf ('ekirei config show' lists all); may be repeated" },
+    [OPTION_SET] = { "--set", "KEY=VALUE",
+        "a setting for ekirei.conf ('ekirei config show' lists all); may be repeated" },
     [OPTION_ONCE] = { "--once", NULL, "end after the story" },
     [OPTION_DIR] = { "--dir", "DIR", "the data folder; default: $EKIREI_DIR, else " DEFAULT_DIR },
     [OPTION_JSON] = { "--json", NULL, "answer in JSON" },
@@ -109,7 +111,8 @@ static int print_help(const char *group, const char *verb)
     printf("usage: ekirei COMMAND [ARGUMENT]... [OPTION]...\n\n");
     for (size_t at = 0; at < COMMANDS; at++) {
         const struct ctl_command *command = &commands[at];
-        if ((group && strcmp(group, command->group) != 0) || (verb && command->verb && strcmp(verb, command->verb) != 0))
+        if ((group && strcmp(group, command->group) != 0) ||
+            (verb && command->verb && strcmp(verb, command->verb) != 0))
             continue;
         print_synopsis(command);
         any = true;
@@ -207,7 +210,8 @@ static int find_command(struct ctl *ctl, const struct typed *typed, size_t *out_
         return ctl_usage("there is no command '%s'; 'ekirei --help' lists all", typed->words[0]);
     if (typed->count < 2)
         return ctl_usage("'%s' needs one more word; see 'ekirei %s --help'", typed->words[0], typed->words[0]);
-    return ctl_usage("there is no command '%s %s'; see 'ekirei %s --help'", typed->words[0], typed->words[1], typed->words[0]);
+    return ctl_usage(
+        "there is no command '%s %s'; see 'ekirei %s --help'", typed->words[0], typed->words[1], typed->words[0]);
 }
 
 /* How many arguments a command takes at least and at most, from its synopsis. */
@@ -228,8 +232,8 @@ static int check_usage(struct ctl *ctl, const struct typed *typed, size_t first)
     const char *verb = command->verb ? command->verb : "", *gap = command->verb ? " " : "";
     count_arguments(command->arguments, &least, &most);
     if (count < least || count > most)
-        return ctl_usage("usage: ekirei %s%s%s %s; see 'ekirei %s%s%s --help'", command->group, gap, verb, command->arguments,
-            command->group, gap, verb);
+        return ctl_usage("usage: ekirei %s%s%s %s; see 'ekirei %s%s%s --help'", command->group, gap, verb,
+            command->arguments, command->group, gap, verb);
     for (size_t at = 0; at < count; at++)
         ctl->arguments[at] = typed->words[first + at];
     for (size_t at = 0; at < OPTIONS; at++) {

@@ -5,9 +5,15 @@
 #include "ctl_impl.h"
 
 static const struct ctl_column columns[] = {
-    { "address", "ADDRESS", COLUMN_TEXT }, { "login", "LOGIN", COLUMN_TEXT }, { "enabled", "ENABLED", COLUMN_YESNO },
-    { "pop_before_smtp", "POP-BEFORE-SMTP", COLUMN_YESNO }, { "messages", "MESSAGES", COLUMN_NUMBER }, { "octets", "SIZE", COLUMN_SIZE },
-    { "device_count", "DEVICES", COLUMN_NUMBER }, { "last_login", "LAST LOGIN", COLUMN_TEXT }, { NULL, NULL, COLUMN_TEXT },
+    { "address", "ADDRESS", COLUMN_TEXT },
+    { "login", "LOGIN", COLUMN_TEXT },
+    { "enabled", "ENABLED", COLUMN_YESNO },
+    { "pop_before_smtp", "POP-BEFORE-SMTP", COLUMN_YESNO },
+    { "messages", "MESSAGES", COLUMN_NUMBER },
+    { "octets", "SIZE", COLUMN_SIZE },
+    { "device_count", "DEVICES", COLUMN_NUMBER },
+    { "last_login", "LAST LOGIN", COLUMN_TEXT },
+    { NULL, NULL, COLUMN_TEXT },
 };
 
 static json_t *object_of(const struct account_row *row)
@@ -43,8 +49,10 @@ int cmd_account_add(struct ctl *ctl)
     if (code == CTL_DONE)
         code = ctl_typed_password(ctl, address, &password);
     if (code == CTL_DONE) {
-        ask.account_add = (struct ask_account_add){ .address = address, .login = slice_of(ctl->values[OPTION_LOGIN]),
-            .secret = secret_slice(&password), .pop_before_smtp = ctl->values[OPTION_POP_BEFORE_SMTP] != NULL };
+        ask.account_add = (struct ask_account_add){ .address = address,
+            .login = slice_of(ctl->values[OPTION_LOGIN]),
+            .secret = secret_slice(&password),
+            .pop_before_smtp = ctl->values[OPTION_POP_BEFORE_SMTP] != NULL };
         code = ctl_ask(ctl, &ask, ctl->arguments[0], &answer);
     }
     secret_wipe(&password);
@@ -66,8 +74,8 @@ int cmd_account_list(struct ctl *ctl)
         for (uint32_t at = 0; at < answer.account_list.rows.count; at++)
             json_array_append_new(rows, object_of(row_of(struct account_row, answer.account_list.rows, at)));
         if (answer.account_list.rows.count > 0)
-            ask.list.after = ctl_after(after, sizeof after, row_of(struct account_row, answer.account_list.rows,
-                answer.account_list.rows.count - 1)->address);
+            ask.list.after = ctl_after(after, sizeof after,
+                row_of(struct account_row, answer.account_list.rows, answer.account_list.rows.count - 1)->address);
     } while (answer.account_list.more && answer.account_list.rows.count > 0);
     return ctl_print_rows(ctl, rows, columns, "no accounts yet: make one with 'ekirei account add ADDRESS'");
 }
@@ -85,7 +93,8 @@ static void show_list(const char *title, const json_t *rows, const char *first, 
         if (json_is_integer(two))
             printf("%" JSON_INTEGER_FORMAT, json_integer_value(two));
         else
-            ctl_show_text(json_is_string(two) ? json_string_value(two) : "-", json_is_string(two) ? json_string_length(two) : 1);
+            ctl_show_text(
+                json_is_string(two) ? json_string_value(two) : "-", json_is_string(two) ? json_string_length(two) : 1);
         printf("\n");
     }
 }
@@ -144,13 +153,16 @@ int cmd_account_password(struct ctl *ctl)
     if (code == CTL_DONE)
         code = ctl_typed_password(ctl, address, &password);
     if (code == CTL_DONE) {
-        struct ask ask = { .kind = ASK_ACCOUNT_PASSWORD, .fd = -1, .account_password = { address, secret_slice(&password) } };
+        struct ask ask = {
+            .kind = ASK_ACCOUNT_PASSWORD, .fd = -1, .account_password = { address, secret_slice(&password) }
+        };
         code = ctl_ask(ctl, &ask, ctl->arguments[0], &answer);
     }
     secret_wipe(&password);
     if (code != CTL_DONE)
         return code;
-    return ctl_print_line(ctl, named(address), "%.*s has a new password; its sessions and leases are over", (int)address.len, address.ptr);
+    return ctl_print_line(ctl, named(address), "%.*s has a new password; its sessions and leases are over",
+        (int)address.len, address.ptr);
 }
 
 #define AS_IT_IS 2
@@ -176,8 +188,14 @@ int cmd_account_set(struct ctl *ctl)
     return change(ctl, AS_IT_IS, on, on ? "may use POP before SMTP" : "may not use POP before SMTP any more");
 }
 
-int cmd_account_disable(struct ctl *ctl) { return change(ctl, false, AS_IT_IS, "is disabled"); }
-int cmd_account_enable(struct ctl *ctl) { return change(ctl, true, AS_IT_IS, "is enabled"); }
+int cmd_account_disable(struct ctl *ctl)
+{
+    return change(ctl, false, AS_IT_IS, "is disabled");
+}
+int cmd_account_enable(struct ctl *ctl)
+{
+    return change(ctl, true, AS_IT_IS, "is enabled");
+}
 
 int cmd_account_remove(struct ctl *ctl)
 {
@@ -189,5 +207,6 @@ int cmd_account_remove(struct ctl *ctl)
         code = ctl_ask(ctl, &ask, ctl->arguments[0], &answer);
     if (code != CTL_DONE)
         return code;
-    return ctl_print_line(ctl, named(address), "account %.*s is removed with its mail and devices", (int)address.len, address.ptr);
+    return ctl_print_line(
+        ctl, named(address), "account %.*s is removed with its mail and devices", (int)address.len, address.ptr);
 }

@@ -1,8 +1,9 @@
 /* ctl_ask.c - the way to the keeper.
  *
- * A running server answers on DIR/run/control.sock.  Where there is none, a child of ours runs the keeper's own handlers, as the keeper's user when started as
- * root (so that every file it makes belongs to the keeper): the rest of the command runs in that child.  The parent only waits for it: where the store turns out
- * to be locked, a server is just starting, and the parent, which kept its rights, tries the socket again. */
+ * A running server answers on DIR/run/control.sock.  Where there is none, a child of ours runs the keeper's own
+ * handlers, as the keeper's user when started as root (so that every file it makes belongs to the keeper): the rest of
+ * the command runs in that child.  The parent only waits for it: where the store turns out to be locked, a server is
+ * just starting, and the parent, which kept its rights, tries the socket again. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -25,18 +26,18 @@
 #include "keeper/keeper.h"
 #include "net/channel.h"
 
-#define PATIENCE       SECONDS(5)    /* for a store that somebody else has locked (DESIGN section 9: `serve` waits as long) */
-#define ONE_TRY        SECONDS(1)    /* of the child: then the socket is tried again */
-#define ROWS_ARENA     (4u << 20)    /* octets of one page's rows: LIMIT_ROWS of the largest row */
-#define EXIT_BUSY      75            /* from child to parent: EX_TEMPFAIL of sysexits.h */
-#define KEY_SIZE       32u
+#define PATIENCE   SECONDS(5) /* for a store that somebody else has locked (DESIGN section 9: `serve` waits as long) */
+#define ONE_TRY    SECONDS(1) /* of the child: then the socket is tried again */
+#define ROWS_ARENA (4u << 20) /* octets of one page's rows: LIMIT_ROWS of the largest row */
+#define EXIT_BUSY  75         /* from child to parent: EX_TEMPFAIL of sysexits.h */
+#define KEY_SIZE   32u
 
 /* ---- what goes wrong, in words ---- */
 
 struct explanation {
     enum ask_kind kind; /* ASK_NONE: any */
     enum status status;
-    const char *text;   /* one %s: the subject */
+    const char *text; /* one %s: the subject */
 };
 
 /* clang-format off */
@@ -99,7 +100,9 @@ int ctl_settings(const struct ctl *ctl, struct settings **out_settings)
     file_path(path, ctl->dir, "ekirei.conf");
     enum status status = file_read(path, &text);
     if (status == STATUS_NOT_FOUND)
-        code = ctl_failed("there is no %s; 'ekirei init --dir %s --domain DOMAIN' makes one, or name another folder with --dir", path, ctl->dir);
+        code = ctl_failed(
+            "there is no %s; 'ekirei init --dir %s --domain DOMAIN' makes one, or name another folder with --dir", path,
+            ctl->dir);
     else if (status == STATUS_TOO_BIG)
         code = ctl_usage("%s:1: the file is larger than %u octets", path, LIMIT_SETTINGS_FILE);
     else if (status != STATUS_OK)
@@ -159,7 +162,9 @@ static int open_alone(struct ctl *ctl)
 {
     char store[FILE_PATH];
     struct buf why = BUF(LIMIT_LOG_LINE);
-    struct keeper_offline plan = { .store_dir = store, .settings = ctl->settings, .keeper_key = secret_slice(ctl->key), .patience = ONE_TRY };
+    struct keeper_offline plan = {
+        .store_dir = store, .settings = ctl->settings, .keeper_key = secret_slice(ctl->key), .patience = ONE_TRY
+    };
     file_path(store, ctl->dir, "store");
     enum status status = file_own_store(store, ctl->settings->uid_keeper, &plan.store_dir);
     if (status != STATUS_OK)
@@ -195,7 +200,8 @@ static int open_any(struct ctl *ctl)
         if (ctl->is_open)
             return CTL_DONE;
         if (errno != ENOENT && errno != ECONNREFUSED)
-            return ctl_failed("%s/run/control.sock: %s (run this as the user who started the server)", ctl->dir, strerror(errno));
+            return ctl_failed(
+                "%s/run/control.sock: %s (run this as the user who started the server)", ctl->dir, strerror(errno));
         if (!ctl->settings) {
             int code = ctl_settings(ctl, &ctl->settings);
             if (code == CTL_DONE)
@@ -240,7 +246,10 @@ int ctl_ask(struct ctl *ctl, const struct ask *ask, const char *subject, struct 
     return out_answer->status == STATUS_OK ? CTL_DONE : explain(ask->kind, out_answer->status, subject);
 }
 
-bool ctl_is_served(const struct ctl *ctl) { return ctl->is_open && !ctl->alone; }
+bool ctl_is_served(const struct ctl *ctl)
+{
+    return ctl->is_open && !ctl->alone;
+}
 
 void ctl_close(struct ctl *ctl)
 {

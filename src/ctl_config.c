@@ -10,13 +10,18 @@
 #include "ctl_impl.h"
 #include "init_cert.h"
 
-#define VALUE_MOST  LIMIT_SETTINGS_FILE
-#define PEM_MOST    (1u << 20) /* octets of a certificate with its chain, or of a key */
-#define SOON        (14 * 86400) /* seconds: a certificate that ends before is worth a warning */
+#define VALUE_MOST LIMIT_SETTINGS_FILE
+#define PEM_MOST   (1u << 20)   /* octets of a certificate with its chain, or of a key */
+#define SOON       (14 * 86400) /* seconds: a certificate that ends before is worth a warning */
 
 static const struct ctl_column columns[] = {
-    { "name", "SETTING", COLUMN_TEXT }, { "value", "VALUE", COLUMN_TEXT }, { "default", "DEFAULT", COLUMN_TEXT },
-    { "unit", "UNIT", COLUMN_TEXT }, { "range", "RANGE", COLUMN_TEXT }, { "help", "MEANING", COLUMN_TEXT }, { NULL, NULL, COLUMN_TEXT },
+    { "name", "SETTING", COLUMN_TEXT },
+    { "value", "VALUE", COLUMN_TEXT },
+    { "default", "DEFAULT", COLUMN_TEXT },
+    { "unit", "UNIT", COLUMN_TEXT },
+    { "range", "RANGE", COLUMN_TEXT },
+    { "help", "MEANING", COLUMN_TEXT },
+    { NULL, NULL, COLUMN_TEXT },
 };
 
 int cmd_config_show(struct ctl *ctl)
@@ -93,10 +98,11 @@ static int check_pair(struct check *check, struct slice cert_name, struct slice 
         code = read_named(check, key_name, &key);
     enum status status = code == CTL_DONE ? init_cert_check(buf_slice(&cert), buf_slice(&key), &left) : STATUS_OK;
     if (status == STATUS_MALFORMED)
-        code = ctl_usage("tls.certificate, tls.key: '%.*s' and '%.*s' must be a certificate and a key in PEM form", (int)cert_name.len,
-            cert_name.ptr, (int)key_name.len, key_name.ptr);
+        code = ctl_usage("tls.certificate, tls.key: '%.*s' and '%.*s' must be a certificate and a key in PEM form",
+            (int)cert_name.len, cert_name.ptr, (int)key_name.len, key_name.ptr);
     else if (status != STATUS_OK)
-        code = ctl_usage("tls.key: '%.*s' does not belong to '%.*s'", (int)key_name.len, key_name.ptr, (int)cert_name.len, cert_name.ptr);
+        code = ctl_usage("tls.key: '%.*s' does not belong to '%.*s'", (int)key_name.len, key_name.ptr,
+            (int)cert_name.len, cert_name.ptr);
     else if (code == CTL_DONE && left <= 0)
         warn(check, "a certificate in tls.certificate is over: mail programs will refuse it");
     else if (code == CTL_DONE && left < SOON)

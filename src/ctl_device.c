@@ -5,8 +5,13 @@
 #include "ctl_impl.h"
 
 static const struct ctl_column columns[] = {
-    { "address", "ADDRESS", COLUMN_TEXT }, { "name", "NAME", COLUMN_TEXT }, { "allow", "ALLOW", COLUMN_TEXT }, { "from", "FROM", COLUMN_TEXT },
-    { "created", "CREATED", COLUMN_TEXT }, { "expires", "EXPIRES", COLUMN_TEXT }, { "last_used", "LAST USED", COLUMN_TEXT },
+    { "address", "ADDRESS", COLUMN_TEXT },
+    { "name", "NAME", COLUMN_TEXT },
+    { "allow", "ALLOW", COLUMN_TEXT },
+    { "from", "FROM", COLUMN_TEXT },
+    { "created", "CREATED", COLUMN_TEXT },
+    { "expires", "EXPIRES", COLUMN_TEXT },
+    { "last_used", "LAST USED", COLUMN_TEXT },
     { NULL, NULL, COLUMN_TEXT },
 };
 
@@ -54,7 +59,9 @@ int cmd_device_list(struct ctl *ctl)
 }
 
 static const struct ctl_column made[] = {
-    { "login", "login name", COLUMN_TEXT }, { "password", "password (shown once)", COLUMN_TEXT }, { "allow", "good for", COLUMN_TEXT },
+    { "login", "login name", COLUMN_TEXT },
+    { "password", "password (shown once)", COLUMN_TEXT },
+    { "allow", "good for", COLUMN_TEXT },
     { NULL, NULL, COLUMN_TEXT },
 };
 
@@ -104,5 +111,6 @@ int cmd_device_revoke(struct ctl *ctl)
         return ctl_failed("there is no such device of %s; 'ekirei device list' shows all", ctl->arguments[0]);
     json_t *object = json_object();
     ctl_put_number(object, "count", answer.count.count);
-    return ctl_print_line(ctl, object, "%u device password%s revoked", answer.count.count, answer.count.count == 1 ? "" : "s");
+    return ctl_print_line(
+        ctl, object, "%u device password%s revoked", answer.count.count, answer.count.count == 1 ? "" : "s");
 }

@@ -6,7 +6,9 @@
 /* ---- aliases ---- */
 
 static const struct ctl_column alias_columns[] = {
-    { "address", "ADDRESS", COLUMN_TEXT }, { "target", "TARGET", COLUMN_TEXT }, { NULL, NULL, COLUMN_TEXT },
+    { "address", "ADDRESS", COLUMN_TEXT },
+    { "target", "TARGET", COLUMN_TEXT },
+    { NULL, NULL, COLUMN_TEXT },
 };
 
 static json_t *alias_object(struct slice address, struct slice target)
@@ -75,8 +77,8 @@ int cmd_alias_add(struct ctl *ctl)
         code = ctl_ask(ctl, &ask, ctl->arguments[0], &answer);
     if (code != CTL_DONE)
         return code;
-    return ctl_print_line(ctl, alias_object(ask.alias.address, ask.alias.target), "mail for %s goes to %s", ctl->arguments[0],
-        ctl->arguments[1]);
+    return ctl_print_line(ctl, alias_object(ask.alias.address, ask.alias.target), "mail for %s goes to %s",
+        ctl->arguments[0], ctl->arguments[1]);
 }
 
 int cmd_alias_remove(struct ctl *ctl)
@@ -94,14 +96,16 @@ int cmd_alias_remove(struct ctl *ctl)
         return ctl_failed("there is no such alias %s; 'ekirei alias list' shows all", ctl->arguments[0]);
     json_t *object = json_object();
     ctl_put_number(object, "count", answer.count.count);
-    return ctl_print_line(ctl, object, "%u target%s of %s removed", answer.count.count, answer.count.count == 1 ? "" : "s",
-        ctl->arguments[0]);
+    return ctl_print_line(ctl, object, "%u target%s of %s removed", answer.count.count,
+        answer.count.count == 1 ? "" : "s", ctl->arguments[0]);
 }
 
 /* ---- domains ---- */
 
 static const struct ctl_column domain_columns[] = {
-    { "domain", "DOMAIN", COLUMN_TEXT }, { "accounts", "ACCOUNTS", COLUMN_NUMBER }, { NULL, NULL, COLUMN_TEXT },
+    { "domain", "DOMAIN", COLUMN_TEXT },
+    { "accounts", "ACCOUNTS", COLUMN_NUMBER },
+    { NULL, NULL, COLUMN_TEXT },
 };
 
 int cmd_domain_list(struct ctl *ctl)
@@ -142,5 +146,11 @@ static int change_domain(struct ctl *ctl, enum ask_kind kind, const char *done)
     return ctl_print_line(ctl, object, "%s %s", done, ctl->arguments[0]);
 }
 
-int cmd_domain_add(struct ctl *ctl) { return change_domain(ctl, ASK_DOMAIN_ADD, "mail is taken for"); }
-int cmd_domain_remove(struct ctl *ctl) { return change_domain(ctl, ASK_DOMAIN_REMOVE, "no more mail is taken for"); }
+int cmd_domain_add(struct ctl *ctl)
+{
+    return change_domain(ctl, ASK_DOMAIN_ADD, "mail is taken for");
+}
+int cmd_domain_remove(struct ctl *ctl)
+{
+    return change_domain(ctl, ASK_DOMAIN_REMOVE, "no more mail is taken for");
+}

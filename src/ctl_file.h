@@ -1,4 +1,5 @@
-/* ctl_file.h - the few things that the command line does with files: read one whole, make one durably, take the keeper's place. */
+/* ctl_file.h - the few things that the command line does with files: read one whole, make one durably, take the
+ * keeper's place. */
 #pragma once
 
 #include <sys/types.h>

@@ -35,9 +35,9 @@ enum ctl_option {
 
 struct ctl;
 struct ctl_command {
-    const char *group, *verb;     /* verb NULL: the group is the whole command */
-    const char *arguments;        /* "ADDRESS [NAME]": words in brackets may be left out */
-    uint32_t options, needed;     /* sets of WITH() */
+    const char *group, *verb; /* verb NULL: the group is the whole command */
+    const char *arguments;    /* "ADDRESS [NAME]": words in brackets may be left out */
+    uint32_t options, needed; /* sets of WITH() */
     const char *help;
     int (*run)(struct ctl *);
 };
@@ -50,14 +50,14 @@ struct ctl {
     const char *values[OPTIONS];          /* NULL: not given; "" for an option without a value */
     const char *sets[CTL_SETS];
     size_t set_count;
-    struct arena arena;                   /* lives as long as the command */
+    struct arena arena; /* lives as long as the command */
 
     /* the way to the keeper (ctl_ask.c): a server's socket, or the keeper's own handlers */
     int socket;
     bool is_open;
     struct keeper_alone *alone;
     struct settings *settings;
-    struct buf scratch;                   /* behind the answer's slices */
+    struct buf scratch; /* behind the answer's slices */
     struct arena answer_arena;
     struct secret *key;
 };
@@ -74,14 +74,16 @@ struct ctl_column {
     const char *key, *heading; /* key within the object of a row; heading NULL ends the list */
     enum ctl_column_kind kind;
 };
-/* An array of objects: as JSON whole, for people as an aligned table of these columns (`none` where there is no row).  Takes over `rows`. */
+/* An array of objects: as JSON whole, for people as an aligned table of these columns (`none` where there is no row).
+ * Takes over `rows`. */
 int ctl_print_rows(const struct ctl *ctl, json_t *rows, const struct ctl_column *columns, const char *none);
 /* Gives `code` back; for what will not be printed, because something failed.  Takes over `value`. */
 int ctl_drop(json_t *value, int code);
 /* One object: as JSON, or a "name: value" line for each column.  Takes over `object`. */
 int ctl_print_object(const struct ctl *ctl, json_t *object, const struct ctl_column *columns);
 /* One line for people, or the object for machines.  Takes over `object`. */
-int ctl_print_line(const struct ctl *ctl, json_t *object, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int ctl_print_line(const struct ctl *ctl, json_t *object, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Members of a JSON object.  Octets that are no UTF-8 become '?', a time of 0 becomes null. */
 void ctl_put_text(json_t *object, const char *key, struct slice text);
 void ctl_put_number(json_t *object, const char *key, uint64_t number);
@@ -92,8 +94,8 @@ void ctl_show_text(const char *text, size_t len);
 
 /* ---- asking the keeper (ctl_ask.c) ---- */
 
-/* Puts one ask; 0 and the answer, whose slices live until the next ask, or the exit status of the command, explained on stderr.  `subject` is what the
- * explanation names. */
+/* Puts one ask; 0 and the answer, whose slices live until the next ask, or the exit status of the command, explained on
+ * stderr.  `subject` is what the explanation names. */
 int ctl_ask(struct ctl *ctl, const struct ask *ask, const char *subject, struct answer *out_answer);
 /* The key of the last row of a page, copied: it must outlive the answer that it came with. */
 struct slice ctl_after(char *room, size_t size, struct slice key);
@@ -112,8 +114,8 @@ int ctl_typed_target(struct ctl *ctl, const char *typed, struct slice *out_addre
 int ctl_typed_domain(struct ctl *ctl, const char *typed, struct slice *out_domain);
 /* A password from stdin (one line end at its end is not part of it) or, on a terminal, typed twice. */
 int ctl_typed_password(struct ctl *ctl, struct slice address, struct secret *out_password);
-int ctl_typed_label(struct slice name);      /* of a device */
-int ctl_typed_networks(struct slice typed);  /* "192.0.2.0/24,...", or nothing */
+int ctl_typed_label(struct slice name);     /* of a device */
+int ctl_typed_networks(struct slice typed); /* "192.0.2.0/24,...", or nothing */
 int ctl_typed_expiry(const char *typed, wall *out_when);
 int ctl_typed_allow(const char *typed, uint8_t *out_rights, uint32_t *out_mechanisms);
 /* The words that ctl_typed_allow() would read: "imap pop3 ...", for lists. */

@@ -124,7 +124,8 @@ static void put_clean(struct buf *cell, struct slice text)
     for (size_t at = 0; at < text.len;) {
         size_t len = slice_utf8_prefix(slice_from(text, at));
         unsigned char octet = (unsigned char)text.ptr[at];
-        bool control = octet < 0x20 || octet == 0x7f || (octet == 0xc2 && len == 2 && (unsigned char)text.ptr[at + 1] < 0xa0);
+        bool control =
+            octet < 0x20 || octet == 0x7f || (octet == 0xc2 && len == 2 && (unsigned char)text.ptr[at + 1] < 0xa0);
         if (len == 0 || control)
             put(cell, "?");
         else
@@ -178,11 +179,17 @@ static size_t characters(struct slice text)
     return count;
 }
 
-static void pad(size_t from, size_t to) { printf("%*s", to > from ? (int)(to - from) : 0, ""); }
+static void pad(size_t from, size_t to)
+{
+    printf("%*s", to > from ? (int)(to - from) : 0, "");
+}
 
 /* ---- tables ---- */
 
-static bool is_right(enum ctl_column_kind kind) { return kind == COLUMN_NUMBER || kind == COLUMN_SIZE; }
+static bool is_right(enum ctl_column_kind kind)
+{
+    return kind == COLUMN_NUMBER || kind == COLUMN_SIZE;
+}
 
 static size_t column_width(const json_t *rows, const struct ctl_column *column, struct buf *cell)
 {

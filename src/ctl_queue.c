@@ -5,9 +5,16 @@
 #include "ctl_impl.h"
 
 static const struct ctl_column columns[] = {
-    { "id", "ID", COLUMN_NUMBER }, { "state", "STATE", COLUMN_TEXT }, { "size", "SIZE", COLUMN_SIZE }, { "arrived", "ARRIVED", COLUMN_TEXT },
-    { "attempts", "TRIES", COLUMN_NUMBER }, { "next", "NEXT TRY", COLUMN_TEXT }, { "sender", "FROM", COLUMN_TEXT },
-    { "recipient", "TO", COLUMN_TEXT }, { "last_reply", "LAST REPLY", COLUMN_TEXT }, { NULL, NULL, COLUMN_TEXT },
+    { "id", "ID", COLUMN_NUMBER },
+    { "state", "STATE", COLUMN_TEXT },
+    { "size", "SIZE", COLUMN_SIZE },
+    { "arrived", "ARRIVED", COLUMN_TEXT },
+    { "attempts", "TRIES", COLUMN_NUMBER },
+    { "next", "NEXT TRY", COLUMN_TEXT },
+    { "sender", "FROM", COLUMN_TEXT },
+    { "recipient", "TO", COLUMN_TEXT },
+    { "last_reply", "LAST REPLY", COLUMN_TEXT },
+    { NULL, NULL, COLUMN_TEXT },
 };
 
 static json_t *object_of(const struct queue_row *row)
@@ -110,7 +117,19 @@ static int change(struct ctl *ctl, enum queue_change how, const char *done)
     return ctl_print_line(ctl, object, "%u %s", answer.count.count, done);
 }
 
-int cmd_queue_retry(struct ctl *ctl) { return change(ctl, QUEUE_RETRY, "to be tried now"); }
-int cmd_queue_hold(struct ctl *ctl) { return change(ctl, QUEUE_HOLD, "held"); }
-int cmd_queue_release(struct ctl *ctl) { return change(ctl, QUEUE_RELEASE, "released"); }
-int cmd_queue_remove(struct ctl *ctl) { return change(ctl, QUEUE_REMOVE, "removed"); }
+int cmd_queue_retry(struct ctl *ctl)
+{
+    return change(ctl, QUEUE_RETRY, "to be tried now");
+}
+int cmd_queue_hold(struct ctl *ctl)
+{
+    return change(ctl, QUEUE_HOLD, "held");
+}
+int cmd_queue_release(struct ctl *ctl)
+{
+    return change(ctl, QUEUE_RELEASE, "released");
+}
+int cmd_queue_remove(struct ctl *ctl)
+{
+    return change(ctl, QUEUE_REMOVE, "removed");
+}

@@ -7,9 +7,15 @@
 /* ---- leases ---- */
 
 static const struct ctl_column lease_columns[] = {
-    { "id", "ID", COLUMN_NUMBER }, { "address", "ACCOUNT", COLUMN_TEXT }, { "ip", "FROM", COLUMN_TEXT }, { "protocol", "BY", COLUMN_TEXT },
-    { "device", "DEVICE", COLUMN_TEXT }, { "seconds_left", "TIME LEFT", COLUMN_SECONDS }, { "messages_left", "MESSAGES LEFT", COLUMN_NUMBER },
-    { "recipients_left", "RECIPIENTS LEFT", COLUMN_NUMBER }, { NULL, NULL, COLUMN_TEXT },
+    { "id", "ID", COLUMN_NUMBER },
+    { "address", "ACCOUNT", COLUMN_TEXT },
+    { "ip", "FROM", COLUMN_TEXT },
+    { "protocol", "BY", COLUMN_TEXT },
+    { "device", "DEVICE", COLUMN_TEXT },
+    { "seconds_left", "TIME LEFT", COLUMN_SECONDS },
+    { "messages_left", "MESSAGES LEFT", COLUMN_NUMBER },
+    { "recipients_left", "RECIPIENTS LEFT", COLUMN_NUMBER },
+    { NULL, NULL, COLUMN_TEXT },
 };
 
 static json_t *lease_object(const struct lease_row *row)
@@ -66,7 +72,9 @@ int cmd_lease_list(struct ctl *ctl)
     int code = typed_about(ctl, &about);
     if (code == CTL_DONE)
         code = ctl_lease_rows(ctl, about, rows);
-    return code == CTL_DONE ? ctl_print_rows(ctl, rows, lease_columns, "no leases: nobody may send by POP before SMTP now") : ctl_drop(rows, code);
+    return code == CTL_DONE
+               ? ctl_print_rows(ctl, rows, lease_columns, "no leases: nobody may send by POP before SMTP now")
+               : ctl_drop(rows, code);
 }
 
 int cmd_lease_revoke(struct ctl *ctl)
@@ -86,10 +94,18 @@ int cmd_lease_revoke(struct ctl *ctl)
 /* ---- status ---- */
 
 static const struct ctl_column status_columns[] = {
-    { "server", "server", COLUMN_TEXT }, { "version", "version", COLUMN_TEXT }, { "uptime_seconds", "running for", COLUMN_SECONDS },
-    { "accounts", "accounts", COLUMN_NUMBER }, { "domains", "domains", COLUMN_NUMBER }, { "messages", "messages", COLUMN_NUMBER },
-    { "octets", "stored", COLUMN_SIZE }, { "queued", "waiting to leave", COLUMN_NUMBER }, { "leases", "leases", COLUMN_NUMBER },
-    { "sessions", "sessions logged in", COLUMN_NUMBER }, { "disk_free", "room on the disk", COLUMN_SIZE }, { NULL, NULL, COLUMN_TEXT },
+    { "server", "server", COLUMN_TEXT },
+    { "version", "version", COLUMN_TEXT },
+    { "uptime_seconds", "running for", COLUMN_SECONDS },
+    { "accounts", "accounts", COLUMN_NUMBER },
+    { "domains", "domains", COLUMN_NUMBER },
+    { "messages", "messages", COLUMN_NUMBER },
+    { "octets", "stored", COLUMN_SIZE },
+    { "queued", "waiting to leave", COLUMN_NUMBER },
+    { "leases", "leases", COLUMN_NUMBER },
+    { "sessions", "sessions logged in", COLUMN_NUMBER },
+    { "disk_free", "room on the disk", COLUMN_SIZE },
+    { NULL, NULL, COLUMN_TEXT },
 };
 
 int cmd_status(struct ctl *ctl)

@@ -62,7 +62,8 @@ static int read_password(struct secret *out_password)
     else if (len > LIMIT_SECRET)
         code = ctl_failed("the password is longer than %u octets", LIMIT_SECRET);
     else if (slice_has_control((struct slice){ text, len }) || !slice_is_utf8((struct slice){ text, len }))
-        code = ctl_failed("the password must be one line of UTF-8 text without control characters: no program could send it");
+        code = ctl_failed(
+            "the password must be one line of UTF-8 text without control characters: no program could send it");
     else if (secret_set(out_password, (struct slice){ text, len }) != STATUS_OK)
         code = ctl_failed("the password is longer than %u octets", LIMIT_SECRET);
     wipe(text, sizeof text);
@@ -104,7 +105,8 @@ static int ask_password(struct secret *out_password)
 
 static void warn_weak(struct slice password, struct slice address)
 {
-    static const char *const common[] = { "password", "passwort", "123456", "qwerty", "letmein", "welcome", "admin", "ekirei" };
+    static const char *const common[] = { "password", "passwort", "123456", "qwerty", "letmein", "welcome", "admin",
+        "ekirei" };
     struct slice local = slice_upto(address, slice_find_last(address, '@'));
     bool same = true;
     size_t characters = 0;
@@ -146,8 +148,8 @@ int ctl_typed_networks(struct slice typed)
     struct network network;
     while (slice_cut(&typed, ',', &item))
         if (network_parse(slice_trim(item), &network) != STATUS_OK)
-            return ctl_usage("--from: '%.*s' is no network: write one as in 192.0.2.0/24, 2001:db8::/32 or 192.0.2.7", (int)item.len,
-                item.ptr);
+            return ctl_usage("--from: '%.*s' is no network: write one as in 192.0.2.0/24, 2001:db8::/32 or 192.0.2.7",
+                (int)item.len, item.ptr);
     return CTL_DONE;
 }
 
@@ -176,13 +178,18 @@ int ctl_typed_expiry(const char *typed, wall *out_when)
     struct slice rest = slice_of(typed);
     struct civil c = { 0 };
     uint32_t year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0;
-    bool fine = read_digits(&rest, 4, &year) && read_sign(&rest, '-') && read_digits(&rest, 2, &month) && read_sign(&rest, '-') &&
-                read_digits(&rest, 2, &day);
+    bool fine = read_digits(&rest, 4, &year) && read_sign(&rest, '-') && read_digits(&rest, 2, &month) &&
+                read_sign(&rest, '-') && read_digits(&rest, 2, &day);
     bool whole_day = rest.len == 0;
     if (fine && !whole_day)
-        fine = read_sign(&rest, 'T') && read_digits(&rest, 2, &hour) && read_sign(&rest, ':') && read_digits(&rest, 2, &minute) &&
-               read_sign(&rest, ':') && read_digits(&rest, 2, &second) && read_sign(&rest, 'Z') && rest.len == 0;
-    c = (struct civil){ .year = year, .month = (uint8_t)month, .day = (uint8_t)day, .hour = (uint8_t)hour, .minute = (uint8_t)minute,
+        fine = read_sign(&rest, 'T') && read_digits(&rest, 2, &hour) && read_sign(&rest, ':') &&
+               read_digits(&rest, 2, &minute) && read_sign(&rest, ':') && read_digits(&rest, 2, &second) &&
+               read_sign(&rest, 'Z') && rest.len == 0;
+    c = (struct civil){ .year = year,
+        .month = (uint8_t)month,
+        .day = (uint8_t)day,
+        .hour = (uint8_t)hour,
+        .minute = (uint8_t)minute,
         .second = (uint8_t)second };
     if (!fine || !civil_wall(&c, out_when))
         return ctl_usage("--expires: '%s' is no date: write 2030-12-31, or 2030-12-31T18:00:00Z (UTC)", typed);
@@ -200,7 +207,7 @@ static const struct {
     enum right right;
 } rights_words[] = { { "imap", RIGHT_IMAP }, { "pop3", RIGHT_POP3 }, { "smtp", RIGHT_SMTP }, { "lease", RIGHT_LEASE },
     { "internal-only", RIGHT_INTERNAL_ONLY } };
-#define RIGHTS_WORDS (sizeof rights_words / sizeof rights_words[0])
+#define RIGHTS_WORDS   (sizeof rights_words / sizeof rights_words[0])
 #define MECHANISM_LAST MECHANISM_APOP
 
 static bool allow_word(struct slice word, uint8_t *rights, uint32_t *mechanisms)
@@ -231,8 +238,10 @@ int ctl_typed_allow(const char *typed, uint8_t *out_rights, uint32_t *out_mechan
     uint32_t mechanisms = 0;
     while (slice_cut(&rest, ',', &word))
         if (!allow_word(slice_trim(word), &rights, &mechanisms))
-            return ctl_usage("--allow: '%.*s' is no right: write all, or a list of imap, pop3, smtp, lease, pass, plain, login, apop, "
-                             "internal-only", (int)word.len, word.ptr);
+            return ctl_usage("--allow: '%.*s' is no right: write all, or a list of imap, pop3, smtp, lease, pass, "
+                             "plain, login, apop, "
+                             "internal-only",
+                (int)word.len, word.ptr);
     if (typed[0] == '\0')
         return ctl_usage("--allow: the list is empty: leave the option out for all");
     /* Mechanisms alone say how, not what for. */
@@ -247,7 +256,8 @@ void ctl_put_allow(json_t *object, uint8_t rights, uint32_t mechanisms)
     if ((rights & RIGHTS_ALL) == RIGHTS_ALL)
         json_array_append_new(words, json_string("all"));
     for (size_t at = 0; at < RIGHTS_WORDS; at++)
-        if ((rights & rights_words[at].right) && (rights_words[at].right == RIGHT_INTERNAL_ONLY || (rights & RIGHTS_ALL) != RIGHTS_ALL))
+        if ((rights & rights_words[at].right) &&
+            (rights_words[at].right == RIGHT_INTERNAL_ONLY || (rights & RIGHTS_ALL) != RIGHTS_ALL))
             json_array_append_new(words, json_string(rights_words[at].word));
     for (uint32_t at = MECHANISM_PASSWORD; at <= MECHANISM_LAST; at++) {
         if (!(mechanisms & (1u << at)))

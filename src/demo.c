@@ -54,11 +54,14 @@ static void print_table(const struct demo *demo)
         "  先に CA を信頼させます: 設定 → プライバシーとセキュリティ → 証明書を管理 → 認証局証明書 → インポート");
     printf("    %s\n\n", ca);
     printf("    %-10s %-10s %-10s %-7s %-10s %s\n", "", "Protocol", "Hostname", "Port", "Security", "Authentication");
-    printf("    %-10s %-10s %-10s %-7u %-10s %s\n", "Incoming", "POP3", "localhost", demo->offset + DEMO_POP3S, "SSL/TLS", "Normal password");
-    printf("    %-10s %-10s %-10s %-7u %-10s %s\n", "", "or POP3", "localhost", demo->offset + DEMO_POP3, "STARTTLS", "Normal password");
-    printf("    %-10s %-10s %-10s %-7u %-10s %s\n", "Outgoing", "SMTP", "localhost", demo->offset + DEMO_SUBMISSIONS, "SSL/TLS", "Normal password");
-    printf("    %-10s %-10s %-10s %-7u %-10s %s\n", "", "or SMTP", "localhost", demo->offset + DEMO_SUBMISSION, "STARTTLS",
-        "Normal password; No authentication after a mail check (Hanako)");
+    printf("    %-10s %-10s %-10s %-7u %-10s %s\n", "Incoming", "POP3", "localhost", demo->offset + DEMO_POP3S,
+        "SSL/TLS", "Normal password");
+    printf("    %-10s %-10s %-10s %-7u %-10s %s\n", "", "or POP3", "localhost", demo->offset + DEMO_POP3, "STARTTLS",
+        "Normal password");
+    printf("    %-10s %-10s %-10s %-7u %-10s %s\n", "Outgoing", "SMTP", "localhost", demo->offset + DEMO_SUBMISSIONS,
+        "SSL/TLS", "Normal password");
+    printf("    %-10s %-10s %-10s %-7u %-10s %s\n", "", "or SMTP", "localhost", demo->offset + DEMO_SUBMISSION,
+        "STARTTLS", "Normal password; No authentication after a mail check (Hanako)");
     print_account(demo, "Hanako (POP before SMTP)", "hanako@" DEMO_DOMAIN, demo->hanako);
     print_account(demo, "Taro", "taro@" DEMO_DOMAIN, demo->taro);
     printf("    %-22s %s\n", demo->japanese ? "機器用パスワード" : "Scanner's password", demo->scanner);
@@ -78,8 +81,11 @@ int cmd_demo(struct ctl *ctl)
         return ctl_usage("the demo is for people: it has no --json");
     make_password(demo.hanako);
     make_password(demo.taro);
-    demo_say(&demo, "ekirei: a mail server that asks everyone who wants to send: show your bell.\nStarting one in a temporary folder ...",
-        "駅鈴: 手紙を運んでほしい人に「鈴を見せてください」と尋ねるメールサーバーです。\n一時フォルダーで起動します ...");
+    demo_say(&demo,
+        "ekirei: a mail server that asks everyone who wants to send: show your bell.\nStarting one in a temporary "
+        "folder ...",
+        "駅鈴: 手紙を運んでほしい人に「鈴を見せてください」と尋ねるメールサーバーです。\n一時フォルダーで起動します "
+        "...");
     bool done = demo_make(&demo) && trust(&demo) && demo_serve(&demo) && demo_story(&demo);
     if (done && !ctl->values[OPTION_ONCE]) {
         print_table(&demo);

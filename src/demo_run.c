@@ -139,11 +139,14 @@ bool demo_command(const struct demo *demo, const char *const *words, const char 
 
 static bool is_free(uint32_t port)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)
+    };
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
     if (fd < 0)
         return false;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); /* as the server does: connections that are just over do no harm */
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
+        sizeof on); /* as the server does: connections that are just over do no harm */
     bool bound = bind(fd, (const struct sockaddr *)&address, sizeof address) == 0;
     close(fd);
     return bound;
@@ -181,8 +184,8 @@ bool demo_make(struct demo *demo)
         return false;
     snprintf(offset, sizeof offset, "%u", demo->offset);
     /* An empty list lets our own loopback have leases: nobody else can reach it. */
-    const char *const words[] = { "init", "--domain", DEMO_DOMAIN, "--hostname", DEMO_HOST, "--port-offset", offset, "--set",
-        "listen.address=127.0.0.1", "--set", "pop_before_smtp.never_networks=", "--json", NULL };
+    const char *const words[] = { "init", "--domain", DEMO_DOMAIN, "--hostname", DEMO_HOST, "--port-offset", offset,
+        "--set", "listen.address=127.0.0.1", "--set", "pop_before_smtp.never_networks=", "--json", NULL };
     bool made = demo_command(demo, words, NULL, &out);
     buf_done(&out);
     return made;

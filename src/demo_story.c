@@ -14,10 +14,10 @@
 #define TARO   "taro@" DEMO_DOMAIN
 #define FRIEND "friend@elsewhere.example"
 
-#define TRUE_OR_END(x) \
-    do {               \
-        if (!(x))      \
-            return false; \
+#define TRUE_OR_END(x)                                                                                                 \
+    do {                                                                                                               \
+        if (!(x))                                                                                                      \
+            return false;                                                                                              \
     } while (0)
 
 /* ---- pieces of a dialogue ---- */
@@ -42,15 +42,15 @@ static bool quit(struct talk *talk, const char *code)
 
 static bool envelope(struct talk *talk, const char *from, const char *to)
 {
-    return talk_send(talk, "MAIL FROM:<%s>", from) && talk_expect(talk, "250", NULL) && talk_send(talk, "RCPT TO:<%s>", to) &&
-           talk_expect(talk, "250", NULL);
+    return talk_send(talk, "MAIL FROM:<%s>", from) && talk_expect(talk, "250", NULL) &&
+           talk_send(talk, "RCPT TO:<%s>", to) && talk_expect(talk, "250", NULL);
 }
 
 static bool message(struct talk *talk, const char *from, const char *subject, const char *code)
 {
     return talk_send(talk, "DATA") && talk_expect(talk, "354", NULL) && talk_send(talk, "From: <%s>", from) &&
-           talk_send(talk, "Subject: %s", subject) && talk_send(talk, "%s", "") && talk_send(talk, "Written by the demo.") &&
-           talk_send(talk, ".") && talk_expect(talk, code, NULL);
+           talk_send(talk, "Subject: %s", subject) && talk_send(talk, "%s", "") &&
+           talk_send(talk, "Written by the demo.") && talk_send(talk, ".") && talk_expect(talk, code, NULL);
 }
 
 static bool pop3_login(struct talk *talk, const char *name, const char *secret)
@@ -136,8 +136,9 @@ static bool step_stranger(struct demo *demo)
     TRUE_OR_END(talk_open(&talk, demo, DEMO_MX, false));
     talk.whole = true;
     TRUE_OR_END(hello(&talk) && talk_send(&talk, "MAIL FROM:<stranger@other.example>") &&
-                talk_expect(&talk, "250", NULL) && talk_send(&talk, "RCPT TO:<%s>", FRIEND) && talk_expect(&talk, "550", NULL) &&
-                talk_send(&talk, "RCPT TO:<%s>", HANAKO) && talk_expect(&talk, "250", NULL) && quit(&talk, "221"));
+                talk_expect(&talk, "250", NULL) && talk_send(&talk, "RCPT TO:<%s>", FRIEND) &&
+                talk_expect(&talk, "550", NULL) && talk_send(&talk, "RCPT TO:<%s>", HANAKO) &&
+                talk_expect(&talk, "250", NULL) && quit(&talk, "221"));
     demo_say(demo, "    Port 587 is for our own people.  Whoever has proved nothing is told what to do:",
         "    587 番ポートは利用者用です。何も証明していない人には、どうすればよいかを答えます。");
     TRUE_OR_END(talk_open(&talk, demo, DEMO_SUBMISSION, false) && hello(&talk) && starttls(&talk) &&
@@ -148,10 +149,11 @@ static bool step_stranger(struct demo *demo)
 static bool step_door(struct demo *demo)
 {
     struct talk talk;
-    demo_say(demo, "    Hanako reads her mail over POP3 with TLS.  That alone lets her send from this address for ten minutes:",
+    demo_say(demo,
+        "    Hanako reads her mail over POP3 with TLS.  That alone lets her send from this address for ten minutes:",
         "    花子さんが TLS 付きの POP3 でメールを読みます。それだけで、このアドレスから十分間送信できます。");
-    TRUE_OR_END(talk_open(&talk, demo, DEMO_POP3S, true) && pop3_login(&talk, HANAKO, demo->hanako) && talk_send(&talk, "STAT") &&
-                talk_expect(&talk, "+OK", NULL) && quit(&talk, "+OK"));
+    TRUE_OR_END(talk_open(&talk, demo, DEMO_POP3S, true) && pop3_login(&talk, HANAKO, demo->hanako) &&
+                talk_send(&talk, "STAT") && talk_expect(&talk, "+OK", NULL) && quit(&talk, "+OK"));
     TRUE_OR_END(show_command(demo, "lease"));
     return list_has(demo, "lease", "address", HANAKO) || demo_wrong(demo, "the login opened no lease");
 }
@@ -161,13 +163,15 @@ static bool step_lease(struct demo *demo)
     struct talk talk;
     demo_say(demo, "    The same words as before, from the same address, and the door is open, also to the outside:",
         "    先ほどと同じやりとりが、今度は通ります。よそのドメイン宛てでも送れます。");
-    TRUE_OR_END(talk_open(&talk, demo, DEMO_SUBMISSION, false) && hello(&talk) && starttls(&talk) && envelope(&talk, HANAKO, TARO) &&
-                talk_send(&talk, "RCPT TO:<%s>", FRIEND) && talk_expect(&talk, "250", NULL) &&
-                message(&talk, HANAKO, "Sent by lease", "250"));
-    demo_say(demo, "    The lease is Hanako's.  It does not let her write as Taro:", "    この鈴は花子さんのものです。太郎さんの名では送れません。");
+    TRUE_OR_END(talk_open(&talk, demo, DEMO_SUBMISSION, false) && hello(&talk) && starttls(&talk) &&
+                envelope(&talk, HANAKO, TARO) && talk_send(&talk, "RCPT TO:<%s>", FRIEND) &&
+                talk_expect(&talk, "250", NULL) && message(&talk, HANAKO, "Sent by lease", "250"));
+    demo_say(demo, "    The lease is Hanako's.  It does not let her write as Taro:",
+        "    この鈴は花子さんのものです。太郎さんの名では送れません。");
     TRUE_OR_END(talk_send(&talk, "MAIL FROM:<%s>", TARO) && talk_expect(&talk, "5", NULL) && quit(&talk, "221"));
     TRUE_OR_END(show_command(demo, "queue"));
-    return list_has(demo, "queue", "recipient", FRIEND) || demo_wrong(demo, "the message to the outside is not in the queue");
+    return list_has(demo, "queue", "recipient", FRIEND) ||
+           demo_wrong(demo, "the message to the outside is not in the queue");
 }
 
 static bool apop(struct talk *talk, const char *name, const char *secret)
@@ -182,7 +186,8 @@ static bool apop(struct talk *talk, const char *name, const char *secret)
     bool made = buf_put(&text, (struct slice){ stamp, (size_t)(end - stamp) + 1 }) == STATUS_OK &&
                 buf_put(&text, slice_of(secret)) == STATUS_OK &&
                 EVP_Digest(text.ptr, text.len, digest, &len, EVP_md5(), NULL) == 1 &&
-                hex_encode(&hex, (struct slice){ (const char *)digest, len }) == STATUS_OK && buf_put_byte(&hex, '\0') == STATUS_OK;
+                hex_encode(&hex, (struct slice){ (const char *)digest, len }) == STATUS_OK &&
+                buf_put_byte(&hex, '\0') == STATUS_OK;
     must(made);
     bool fine = talk_send(talk, "APOP %s %s", name, hex.ptr) && talk_expect(talk, "+OK", NULL);
     buf_wipe(&text);
@@ -195,7 +200,8 @@ static bool step_apop(struct demo *demo)
 {
     const char *const words[] = { "device", "add", TARO, "--name", "scanner", "--allow", "all", "--json", NULL };
     struct talk talk;
-    demo_say(demo, "    Taro's scanner knows nothing newer than APOP.  It gets a password of its own, made by the server:",
+    demo_say(demo,
+        "    Taro's scanner knows nothing newer than APOP.  It gets a password of its own, made by the server:",
         "    太郎さんのスキャナーは APOP しか知りません。サーバーが作る専用のパスワードを渡します。");
     json_t *made = command_json(demo, words, NULL);
     const char *secret = json_string_value(json_object_get(made, "password"));
@@ -207,8 +213,8 @@ static bool step_apop(struct demo *demo)
     printf("    $ ekirei device add %s --name scanner\n    password (shown once): %s\n", TARO, demo->scanner);
     demo_say(demo, "    The password itself never travels: only a digest over the stamp in the greeting does.",
         "    パスワードそのものは流れません。挨拶にある刻印から作った要約だけが流れます。");
-    TRUE_OR_END(talk_open(&talk, demo, DEMO_POP3S, true) && talk_expect(&talk, "+OK", "<") && apop(&talk, TARO, demo->scanner) &&
-                quit(&talk, "+OK"));
+    TRUE_OR_END(talk_open(&talk, demo, DEMO_POP3S, true) && talk_expect(&talk, "+OK", "<") &&
+                apop(&talk, TARO, demo->scanner) && quit(&talk, "+OK"));
     demo_say(demo, "    That opened a lease for the scanner; its scan goes out without any SMTP login:",
         "    これでスキャナーにも鈴が渡り、SMTP のログインなしで送信できます。");
     TRUE_OR_END(list_has(demo, "lease", "device", "scanner") || demo_wrong(demo, "the scanner got no lease"));
@@ -220,17 +226,20 @@ static bool step_apop(struct demo *demo)
 static bool step_auth(struct demo *demo)
 {
     struct talk talk;
-    demo_say(demo, "    Everyone else logs in.  Without TLS there is no AUTH to be had:", "    ほかの人はログインします。TLS がなければ AUTH は使えません。");
+    demo_say(demo, "    Everyone else logs in.  Without TLS there is no AUTH to be had:",
+        "    ほかの人はログインします。TLS がなければ AUTH は使えません。");
     TRUE_OR_END(talk_open(&talk, demo, DEMO_SUBMISSION, false) && hello(&talk) && talk_send(&talk, "AUTH PLAIN") &&
                 talk_expect(&talk, "5", NULL) && quit(&talk, "221"));
     demo_say(demo, "    With TLS there is:", "    TLS があれば使えます。");
     TRUE_OR_END(talk_open(&talk, demo, DEMO_SUBMISSIONS, true) && talk_expect(&talk, "220", NULL) &&
-                talk_send(&talk, "EHLO client.example") && talk_expect(&talk, "250", "AUTH ") && auth_plain(&talk, TARO, demo->taro) &&
-                envelope(&talk, TARO, HANAKO) && message(&talk, TARO, "Sent by SMTP AUTH", "250"));
-    demo_say(demo, "    Who he is is known now, and so nobody else's name is taken from him, on the envelope or in the letter:",
+                talk_send(&talk, "EHLO client.example") && talk_expect(&talk, "250", "AUTH ") &&
+                auth_plain(&talk, TARO, demo->taro) && envelope(&talk, TARO, HANAKO) &&
+                message(&talk, TARO, "Sent by SMTP AUTH", "250"));
+    demo_say(demo,
+        "    Who he is is known now, and so nobody else's name is taken from him, on the envelope or in the letter:",
         "    本人とわかっているので、他人の名は封筒でも手紙の中でも使えません。");
-    TRUE_OR_END(talk_send(&talk, "MAIL FROM:<%s>", HANAKO) && talk_expect(&talk, "553", NULL) && envelope(&talk, TARO, HANAKO) &&
-                message(&talk, HANAKO, "Forged", "550"));
+    TRUE_OR_END(talk_send(&talk, "MAIL FROM:<%s>", HANAKO) && talk_expect(&talk, "553", NULL) &&
+                envelope(&talk, TARO, HANAKO) && message(&talk, HANAKO, "Forged", "550"));
     return quit(&talk, "221");
 }
 
@@ -242,7 +251,8 @@ static struct slice first_received(struct slice text)
         at++;
     struct slice field = slice_from(text, at);
     size_t len = 0;
-    while (len < field.len && (field.ptr[len] != '\n' || (len + 1 < field.len && (field.ptr[len + 1] == '\t' || field.ptr[len + 1] == ' '))))
+    while (len < field.len && (field.ptr[len] != '\n' ||
+                                  (len + 1 < field.len && (field.ptr[len + 1] == '\t' || field.ptr[len + 1] == ' '))))
         len++;
     return slice_upto(field, len);
 }
@@ -274,10 +284,11 @@ static void print_lines(struct slice text)
 static bool check_leg(struct talk *talk, uint32_t number, const char *subject, const char *with, bool lease)
 {
     struct buf text = BUF(65536);
-    bool fine = talk_send(talk, "RETR %u", number) && talk_expect(talk, "+OK", NULL) && talk_listing(talk, &text, false);
+    bool fine =
+        talk_send(talk, "RETR %u", number) && talk_expect(talk, "+OK", NULL) && talk_listing(talk, &text, false);
     struct slice received = first_received(buf_slice(&text));
     if (fine && (!slice_has(buf_slice(&text), slice_of(subject)) || !slice_has(received, slice_of(with)) ||
-                 !slice_has(received, S("version=TLS")) || slice_has(received, S("(lease ")) != lease))
+                    !slice_has(received, S("version=TLS")) || slice_has(received, S("(lease ")) != lease))
         fine = demo_wrong(talk->demo, "the message does not tell how it came");
     if (fine) {
         print_lines(received);
@@ -294,9 +305,12 @@ static bool check_leg(struct talk *talk, uint32_t number, const char *subject, c
 static bool step_fetch(struct demo *demo)
 {
     struct talk talk;
-    demo_say(demo, "    Each letter tells how it came: ESMTPS with the lease's number, or ESMTPSA for a login, and the TLS of that leg.\n"
-                   "    Behind the arrow: the legs from its writer to the server, and from the server to its reader.",
-        "    手紙には届いた経路が書かれています。鈴なら番号付きの ESMTPS、ログインなら ESMTPSA、そしてその区間の TLS。\n"
+    demo_say(demo,
+        "    Each letter tells how it came: ESMTPS with the lease's number, or ESMTPSA for a login, and the TLS of "
+        "that leg.\n"
+        "    Behind the arrow: the legs from its writer to the server, and from the server to its reader.",
+        "    手紙には届いた経路が書かれています。鈴なら番号付きの ESMTPS、ログインなら ESMTPSA、そしてその区間の "
+        "TLS。\n"
         "    矢印の行は、書き手からサーバーまでの区間 (in) と、サーバーから読み手までの区間 (out) です。");
     TRUE_OR_END(talk_open(&talk, demo, DEMO_POP3S, true) && pop3_login(&talk, TARO, demo->taro) &&
                 check_leg(&talk, 1, "Sent by lease", "with ESMTPS ", true) && quit(&talk, "+OK"));

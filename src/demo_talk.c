@@ -34,7 +34,8 @@ bool talk_secure(struct talk *talk)
 
 bool talk_open(struct talk *talk, const struct demo *demo, enum demo_port port, bool tls)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)(demo->offset + (uint32_t)port)),
+    struct sockaddr_in address = { .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)(demo->offset + (uint32_t)port)),
         .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     struct timeval patience = { .tv_sec = PATIENCE };
     *talk = (struct talk){ .demo = demo, .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) };
@@ -116,7 +117,7 @@ static bool read_line(struct talk *talk, struct slice *out_line, size_t *out_use
             return true;
         }
         size_t room = sizeof talk->in - talk->len;
-        ssize_t got = room == 0     ? 0
+        ssize_t got = room == 0   ? 0
                       : talk->tls ? SSL_read(talk->tls, talk->in + talk->len, (int)room)
                                   : recv(talk->fd, talk->in + talk->len, room, 0);
         if (got <= 0)
@@ -141,8 +142,8 @@ static void show(struct slice line)
 /* Of the ten extensions only two matter here; once is enough for the others. */
 static bool is_dull(const struct talk *talk, struct slice line)
 {
-    static const char *const dull[] = { "PIPELINING", "ENHANCEDSTATUSCODES", "LIMITS", "CHUNKING", "HELP", "SIZE", "8BITMIME", "BINARYMIME", "SMTPUTF8",
-        "DSN" };
+    static const char *const dull[] = { "PIPELINING", "ENHANCEDSTATUSCODES", "LIMITS", "CHUNKING", "HELP", "SIZE",
+        "8BITMIME", "BINARYMIME", "SMTPUTF8", "DSN" };
     struct slice word = slice_from(line, 4);
     if (talk->whole || !slice_starts(line, S("250")))
         return false;

@@ -26,17 +26,17 @@
 #include "jail/jail.h"
 #include "keeper/keeper.h"
 
-#define KEY_SIZE   32u
-#define FIRST_ID   64100u /* upwards: above what distributions give out, below the ids of containers and nobody */
-#define LAST_ID    64999u
-#define MADE_MOST  16u
+#define KEY_SIZE  32u
+#define FIRST_ID  64100u /* upwards: above what distributions give out, below the ids of containers and nobody */
+#define LAST_ID   64999u
+#define MADE_MOST 16u
 
 struct init {
     struct ctl *ctl;
     struct slice domain, hostname;
     struct settings *settings;
-    bool given[CTL_SETS];              /* rows of the table that ekirei.conf will hold */
-    char made[MADE_MOST][FILE_PATH];   /* to be removed again if the rest fails */
+    bool given[CTL_SETS];            /* rows of the table that ekirei.conf will hold */
+    char made[MADE_MOST][FILE_PATH]; /* to be removed again if the rest fails */
     size_t made_count;
     char key[KEY_SIZE];
 };
@@ -118,8 +118,8 @@ static int fix_ids(struct init *init)
 {
     static const struct {
         const char *setting, *user;
-    } roles[] = { { "users.mx", "ekirei-mx" }, { "users.user", "ekirei-user" },
-        { "users.keeper", "ekirei-keeper" }, { "users.courier", "ekirei-courier" } };
+    } roles[] = { { "users.mx", "ekirei-mx" }, { "users.user", "ekirei-user" }, { "users.keeper", "ekirei-keeper" },
+        { "users.courier", "ekirei-courier" } };
     enum { ROLES = sizeof roles / sizeof roles[0] };
     uint32_t ids[ROLES], next = FIRST_ID;
     if (geteuid() != 0)
@@ -291,14 +291,16 @@ static int fill_store(struct init *init, const char *store)
     struct keeper_alone *alone;
     struct answer answer;
     struct ask ask = { .kind = ASK_DOMAIN_ADD, .fd = -1, .domain = { init->domain } };
-    struct keeper_offline plan = { .settings = init->settings, .keeper_key = { init->key, sizeof init->key }, .patience = SECONDS(1),
+    struct keeper_offline plan = { .settings = init->settings,
+        .keeper_key = { init->key, sizeof init->key },
+        .patience = SECONDS(1),
         .create = true };
     if (file_own_store(store, init->settings->uid_keeper, &plan.store_dir) != STATUS_OK)
         return ctl_failed("%s: the rights of the keeper's user cannot be taken: %s", store, strerror(errno));
     enum status status = keeper_alone_open(&plan, &alone, &why);
     if (status != STATUS_OK)
-        return ctl_failed("the store in %s cannot be made: %.*s", store, why.len > 0 ? (int)why.len : (int)strlen(status_name(status)),
-            why.len > 0 ? why.ptr : status_name(status));
+        return ctl_failed("the store in %s cannot be made: %.*s", store,
+            why.len > 0 ? (int)why.len : (int)strlen(status_name(status)), why.len > 0 ? why.ptr : status_name(status));
     keeper_alone_ask(alone, &ask, &answer);
     status = answer.status;
     keeper_alone_close(alone);
@@ -346,7 +348,8 @@ static int tell(struct init *init)
         "The first account:   ekirei account add NAME@%.*s --dir %s\n"
         "The server:          ekirei serve --dir %s\n\n"
         "Mail programs need to trust %s once, or set tls.certificate and tls.key to a certificate that they know.",
-        ctl->dir, (int)init->domain.len, init->domain.ptr, (int)init->domain.len, init->domain.ptr, ctl->dir, ctl->dir, ca);
+        ctl->dir, (int)init->domain.len, init->domain.ptr, (int)init->domain.len, init->domain.ptr, ctl->dir, ctl->dir,
+        ca);
 }
 
 int cmd_init(struct ctl *ctl)

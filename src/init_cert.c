@@ -16,10 +16,10 @@
 
 #define PEM_MOST      65536u
 #define CA_DAYS       3650
-#define CERT_DAYS     825       /* longer ones are refused by macOS and iOS */
-#define CLOCK_SLACK   (-3600L)  /* seconds: a client whose clock is a little slow takes the certificate, too */
-#define SERIAL_OCTETS 16u       /* RFC 5280 4.1.2.2: at most 20, positive */
-#define NAME_MOST     64u       /* octets of a common name (RFC 5280, ub-common-name) */
+#define CERT_DAYS     825      /* longer ones are refused by macOS and iOS */
+#define CLOCK_SLACK   (-3600L) /* seconds: a client whose clock is a little slow takes the certificate, too */
+#define SERIAL_OCTETS 16u      /* RFC 5280 4.1.2.2: at most 20, positive */
+#define NAME_MOST     64u      /* octets of a common name (RFC 5280, ub-common-name) */
 
 /* One extension from its text as in openssl.cnf(5). */
 static bool add_extension(X509 *cert, X509 *issuer, int nid, const char *text)
@@ -50,12 +50,13 @@ static X509 *new_cert(EVP_PKEY *key, const char *name, int days)
     if (!cert)
         return NULL;
     X509_NAME *subject = X509_get_subject_name(cert);
-    bool made = X509_set_version(cert, X509_VERSION_3) == 1 && set_serial(cert) &&
-                X509_gmtime_adj(X509_getm_notBefore(cert), CLOCK_SLACK) &&
-                X509_time_adj_ex(X509_getm_notAfter(cert), days, 0, NULL) &&
-                X509_NAME_add_entry_by_txt(subject, "O", MBSTRING_UTF8, (const unsigned char *)"ekirei", -1, -1, 0) == 1 &&
-                X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, (const unsigned char *)name, -1, -1, 0) == 1 &&
-                X509_set_pubkey(cert, key) == 1;
+    bool made =
+        X509_set_version(cert, X509_VERSION_3) == 1 && set_serial(cert) &&
+        X509_gmtime_adj(X509_getm_notBefore(cert), CLOCK_SLACK) &&
+        X509_time_adj_ex(X509_getm_notAfter(cert), days, 0, NULL) &&
+        X509_NAME_add_entry_by_txt(subject, "O", MBSTRING_UTF8, (const unsigned char *)"ekirei", -1, -1, 0) == 1 &&
+        X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, (const unsigned char *)name, -1, -1, 0) == 1 &&
+        X509_set_pubkey(cert, key) == 1;
     if (made)
         return cert;
     X509_free(cert);
@@ -90,9 +91,11 @@ static X509 *make_leaf(EVP_PKEY *key, X509 *ca, EVP_PKEY *ca_key, struct slice h
     bool made = X509_set_issuer_name(cert, X509_get_subject_name(ca)) == 1 &&
                 add_extension(cert, ca, NID_basic_constraints, "critical,CA:FALSE") &&
                 add_extension(cert, ca, NID_key_usage, "critical,digitalSignature") &&
-                add_extension(cert, ca, NID_ext_key_usage, "serverAuth") && add_extension(cert, ca, NID_subject_alt_name, names) &&
+                add_extension(cert, ca, NID_ext_key_usage, "serverAuth") &&
+                add_extension(cert, ca, NID_subject_alt_name, names) &&
                 add_extension(cert, ca, NID_subject_key_identifier, "hash") &&
-                add_extension(cert, ca, NID_authority_key_identifier, "keyid:always") && X509_sign(cert, ca_key, EVP_sha256()) > 0;
+                add_extension(cert, ca, NID_authority_key_identifier, "keyid:always") &&
+                X509_sign(cert, ca_key, EVP_sha256()) > 0;
     if (made)
         return cert;
     X509_free(cert);
@@ -119,7 +122,8 @@ static enum status put_cert(X509 *cert, struct buf *out)
 static enum status put_key(EVP_PKEY *key, struct buf *out)
 {
     BIO *bio = BIO_new(BIO_s_secmem());
-    enum status status = bio ? take_bio(bio, PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1, out) : STATUS_IO;
+    enum status status =
+        bio ? take_bio(bio, PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1, out) : STATUS_IO;
     BIO_free(bio);
     return status;
 }
