@@ -470,7 +470,7 @@ static int make_world(void **state)
     (void)state;
     socklen_t size = sizeof where;
     struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    strcpy(strrchr(store, '-'), "-XXXXXX");
+    memcpy(strrchr(store, '-'), "-XXXXXX", 8);
     if (!mkdtemp(store) || (geteuid() == 0 && chown(store, UID, UID) != 0))
         return -1;
     listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

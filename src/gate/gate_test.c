@@ -1,0 +1,450 @@
+/* A whole gate, jailed, in a process of its own; the test is its supervisor, its keeper, and the strangers who knock. */
+#include "gate/gate.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/testing.h"
+#include "gate/impl.h"
+#include "net/channel.h"
+#include "net/control.h"
+
+#define LONG   5000 /* milliseconds that nothing here takes */
+#define SOON   300  /* milliseconds in which something would have happened */
+#define GUESTS 3u   /* from one address */
+
+struct world {
+    struct loop loop;
+    struct channel *keeper;
+    pid_t pid;
+    int control, listening;
+    struct sockaddr_in where;
+    uv_timer_t timer;
+    enum ask_kind awaited;
+    bool came, mute, lost;
+    uint64_t session, generation;
+    uint32_t number, asked, ended;
+};
+
+static struct settings *make_settings(void)
+{
+    struct settings *settings = alloc(sizeof *settings);
+    *settings = (struct settings){ .arena = ARENA(4096), .holders = 1, .hostname = S("mail.acc.test"), .connections_per_address = GUESTS,
+        .connections = 100, .timeout_command = MINUTES(5), .message_size_limit = 1 << 20, .message_recipients = 100, .log_level = LOG_ERROR };
+    return settings;
+}
+
+static enum status parse(const struct boot *boot, struct settings **out_settings, struct buf *why)
+{
+    if (!slice_equal(boot->settings, S("good")))
+        return why ? STATUS_MALFORMED : STATUS_IO;
+    *out_settings = make_settings();
+    (*out_settings)->hostname = S("second.acc.test");
+    return STATUS_OK;
+}
+
+/* ---- the supervisor ---- */
+
+static void say(struct world *w, enum control_kind kind, uint8_t service, int fd)
+{
+    assert_ok(control_send(w->control, &(struct control_message){ .kind = kind, .role = ROLE_KEEPER, .service = service, .fd = fd }));
+}
+
+/* Octet 0 of the next message, or -1 where none comes in time. */
+static int hear(struct world *w, int limit)
+{
+    struct pollfd entry = { .fd = w->control, .events = POLLIN };
+    unsigned char octets[8];
+    if (poll(&entry, 1, limit) != 1)
+        return -1;
+    return recv(w->control, octets, sizeof octets, 0) == 4 ? octets[0] : -2;
+}
+
+static int exit_status(struct world *w)
+{
+    int status;
+    assert_int_equal(waitpid(w->pid, &status, 0), w->pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* ---- the keeper ---- */
+
+static void on_frame(void *context, struct frame *frame)
+{
+    struct world *w = context;
+    assert_false(frame->is_answer);
+    w->asked++;
+    w->ended += frame->ask.kind == ASK_END_SESSION;
+    w->session = frame->session;
+    w->number = frame->number;
+    struct frame back = { .session = frame->session, .number = frame->number, .is_answer = true, .answer = { .kind = frame->ask.kind, .fd = -1 } };
+    if (frame->ask.kind == ASK_RCPT)
+        back.answer.rcpt = (struct answer_rcpt){ .verdict = MAIL_OK, .local = 1 };
+    else if (frame->ask.kind == ASK_MAIL)
+        back.answer.mail = (struct answer_mail){ .verdict = MAIL_OK };
+    if (!w->mute && !ask_defs[frame->ask.kind].silent)
+        assert_ok(channel_put(w->keeper, &back));
+    w->came |= frame->ask.kind == w->awaited;
+    if (w->came)
+        loop_stop(&w->loop);
+}
+
+static void on_lost(void *context, const char *why)
+{
+    struct world *w = context;
+    (void)why;
+    w->lost = true;
+    loop_stop(&w->loop);
+}
+
+static void on_timer(uv_timer_t *timer) { loop_stop(&list_element(timer, struct world, timer)->loop); }
+
+static void give_channel(struct world *w)
+{
+    int ends[2];
+    if (w->keeper)
+        channel_close(w->keeper);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    w->keeper = channel_open(&w->loop, ends[0], &(struct channel_events){ .frame = on_frame, .lost = on_lost, .context = w });
+    say(w, CONTROL_CHANNEL, 0, ends[1]);
+}
+
+/* Answers until that ask came; false if it does not. */
+static bool serve_until(struct world *w, enum ask_kind kind, uint64_t limit)
+{
+    w->awaited = kind;
+    w->came = false;
+    uv_timer_start(&w->timer, on_timer, limit, 0);
+    loop_run(&w->loop);
+    uv_timer_stop(&w->timer);
+    channel_drain(w->keeper, LONG);
+    return w->came;
+}
+
+/* ---- the strangers ---- */
+
+static int knock(const struct world *w)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&w->where, sizeof w->where), 0);
+    return fd;
+}
+
+static void tell(int fd, const char *line) { assert_int_equal(send(fd, line, strlen(line), MSG_NOSIGNAL), strlen(line)); }
+
+/* The reply's code; 0 at the end; -1 where nothing comes. */
+static int reply_within(int fd, int limit, char *text, size_t size)
+{
+    struct pollfd entry = { .fd = fd, .events = POLLIN };
+    if (poll(&entry, 1, limit) != 1)
+        return -1;
+    ssize_t got = recv(fd, text, size - 1, 0);
+    text[got > 0 ? got : 0] = 0;
+    return got > 0 ? (int)strtol(text, NULL, 10) : 0;
+}
+
+static int reply(int fd)
+{
+    char text[2048];
+    return reply_within(fd, LONG, text, sizeof text);
+}
+
+/* A session that has asked the keeper once. */
+static int known_guest(struct world *w)
+{
+    int fd = knock(w);
+    assert_int_equal(reply(fd), 220);
+    tell(fd, "EHLO x.example\r\n");
+    assert_int_equal(reply(fd), 250);
+    tell(fd, "MAIL FROM:<a@b.example>\r\n");
+    assert_int_equal(reply(fd), 250);
+    tell(fd, "RCPT TO:<bob@acc.test>\r\n");
+    assert_true(serve_until(w, ASK_RCPT, LONG));
+    assert_int_equal(reply(fd), 250);
+    return fd;
+}
+
+/* ---- the world's beginning and end ---- */
+
+static int begin(void **state)
+{
+    struct world *w = alloc(sizeof *w);
+    int ends[2];
+    socklen_t size = sizeof w->where;
+    w->where = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    w->listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (bind(w->listening, (struct sockaddr *)&w->where, size) || listen(w->listening, 100) ||
+        getsockname(w->listening, (struct sockaddr *)&w->where, &size) || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+        return -1;
+    w->pid = fork();
+    if (w->pid == 0) {
+        static struct buf octets = { .max = 1024 };
+        struct role_start start = { .control = ends[1], .octets = &octets, .settings = make_settings(), .parse = parse };
+        start.settings->uid_mx = 64123;
+        close(ends[0]);
+        close(w->listening);
+        dup2(open("/dev/null", O_WRONLY), 2);
+        _exit(gate_run(ROLE_MX, &start));
+    }
+    close(ends[1]);
+    w->control = ends[0];
+    loop_init(&w->loop);
+    uv_timer_init(&w->loop.uv, &w->timer);
+    give_channel(w);
+    say(w, CONTROL_LISTEN, SERVICE_MX, fcntl(w->listening, F_DUPFD_CLOEXEC, 0));
+    *state = w;
+    return 0;
+}
+
+static int begin_ready(void **state)
+{
+    if (begin(state) != 0)
+        return -1;
+    struct world *w = *state;
+    say(w, CONTROL_COMPLETE, 0, -1);
+    return hear(w, LONG) == CONTROL_READY ? 0 : -1;
+}
+
+static int end(void **state)
+{
+    struct world *w = *state;
+    if (w->keeper)
+        channel_close(w->keeper);
+    loop_done(&w->loop);
+    close(w->control);
+    close(w->listening);
+    release(w);
+    return 0;
+}
+
+static void end_gate(struct world *w)
+{
+    say(w, CONTROL_STOP, 0, -1);
+    assert_int_equal(exit_status(w), 0);
+}
+
+/* ---- what is asked of it ---- */
+
+static void test_ready_means_listening(void **state)
+{
+    struct world *w = *state;
+    int early = knock(w);
+    char text[256];
+    assert_int_equal(hear(w, SOON), -1); /* it was not given everything yet */
+    assert_int_equal(reply_within(early, 0, text, sizeof text), -1);
+    say(w, CONTROL_COMPLETE, 0, -1);
+    assert_int_equal(hear(w, LONG), CONTROL_READY);
+    assert_int_equal(reply(early), 220);
+    close(early);
+    end_gate(w);
+}
+
+static void test_answers_find_their_session(void **state)
+{
+    struct world *w = *state;
+    int one = known_guest(w);
+    uint64_t first = w->session;
+    int two = known_guest(w);
+    assert_true(w->session != first);
+    w->mute = true;
+    tell(one, "RCPT TO:<one@acc.test>\r\n");
+    assert_true(serve_until(w, ASK_RCPT, LONG));
+    struct frame to_one = { .session = w->session, .number = w->number, .is_answer = true,
+        .answer = { .kind = ASK_RCPT, .fd = -1, .rcpt = { .verdict = MAIL_NO_SUCH_USER } } };
+    assert_true(to_one.session == first);
+    tell(two, "RCPT TO:<two@acc.test>\r\n");
+    assert_true(serve_until(w, ASK_RCPT, LONG));
+    struct frame to_two = { .session = w->session, .number = w->number, .is_answer = true,
+        .answer = { .kind = ASK_RCPT, .fd = -1, .rcpt = { .verdict = MAIL_OK, .local = 1 } } };
+    /* Answers to nobody: another session's, another kind, a number never given; a descriptor that nobody wants. */
+    struct frame wrong = to_one;
+    wrong.session = to_two.session;
+    assert_ok(channel_put(w->keeper, &wrong));
+    wrong = to_one;
+    wrong.answer.kind = ASK_MAIL;
+    assert_ok(channel_put(w->keeper, &wrong));
+    wrong = to_one;
+    wrong.number += 4711;
+    wrong.answer.fd = dup(0);
+    assert_ok(channel_put(w->keeper, &wrong));
+    assert_ok(channel_put(w->keeper, &to_two));
+    channel_drain(w->keeper, LONG);
+    char text[256];
+    assert_int_equal(reply(two), 250);
+    assert_int_equal(reply_within(one, SOON, text, sizeof text), -1);
+    assert_ok(channel_put(w->keeper, &to_one));
+    assert_ok(channel_put(w->keeper, &to_one)); /* a second time it is one to nobody */
+    channel_drain(w->keeper, LONG);
+    assert_int_equal(reply(one), 550);
+    close(one);
+    close(two);
+    end_gate(w);
+}
+
+static void test_sessions_that_asked_are_ended(void **state)
+{
+    struct world *w = *state;
+    int silent = knock(w), one = known_guest(w), two = known_guest(w);
+    close(silent); /* the keeper never heard of it */
+    uint32_t before = w->asked;
+    w->mute = true;
+    tell(one, "RCPT TO:<gone@acc.test>\r\n");
+    assert_true(serve_until(w, ASK_RCPT, LONG));
+    struct frame late = { .session = w->session, .number = w->number, .is_answer = true, .answer = { .kind = ASK_RCPT, .fd = -1 } };
+    struct linger reset = { .l_onoff = 1 };
+    setsockopt(one, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    close(one); /* with a reset, while its answer is due */
+    assert_true(serve_until(w, ASK_END_SESSION, LONG));
+    assert_true(w->session == late.session);
+    assert_ok(channel_put(w->keeper, &late));
+    tell(two, "QUIT\r\n");
+    assert_true(serve_until(w, ASK_END_SESSION, LONG));
+    assert_false(serve_until(w, ASK_END_SESSION, SOON));
+    assert_int_equal(w->ended, 2);
+    assert_true(w->asked - before >= 3);
+    close(two);
+    end_gate(w);
+}
+
+static void test_C227_crowd(void **state)
+{
+    struct world *w = *state;
+    int inside[GUESTS];
+    for (unsigned i = 0; i < GUESTS; i++) {
+        inside[i] = knock(w);
+        assert_int_equal(reply(inside[i]), 220);
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        int one_more = knock(w);
+        assert_int_equal(reply(one_more), 421);
+        assert_int_equal(reply(one_more), 0);
+        close(one_more);
+    }
+    tell(inside[0], "QUIT\r\n");
+    assert_int_equal(reply(inside[0]), 221);
+    assert_int_equal(reply(inside[0]), 0);
+    close(inside[0]);
+    poll(NULL, 0, SOON);
+    inside[0] = knock(w);
+    assert_int_equal(reply(inside[0]), 220);
+    for (unsigned i = 0; i < GUESTS; i++)
+        close(inside[i]);
+    end_gate(w);
+}
+
+static void test_keeper_away_and_back(void **state)
+{
+    struct world *w = *state;
+    int idle = knock(w), busy = known_guest(w);
+    char text[256];
+    assert_int_equal(reply(idle), 220);
+    channel_close(w->keeper);
+    w->keeper = NULL;
+    assert_int_equal(reply(idle), 421);
+    assert_int_equal(reply(busy), 421);
+    int waits = knock(w);
+    assert_int_equal(reply_within(waits, SOON, text, sizeof text), -1); /* in the kernel's queue, not refused */
+    give_channel(w);
+    assert_int_equal(reply(waits), 220);
+    int again = known_guest(w);
+    assert_int_equal(w->ended, 0); /* the new keeper hears nothing of the old one's sessions */
+    int all[] = { idle, busy, waits, again };
+    for (unsigned i = 0; i < COUNT(all); i++)
+        close(all[i]);
+    end_gate(w);
+}
+
+static void test_new_settings_for_new_connections(void **state)
+{
+    struct world *w = *state;
+    char text[512];
+    int old = knock(w), fd;
+    assert_int_equal(reply(old), 220);
+    assert_ok(boot_put(&(struct boot){ .settings = S("bad") }, &fd));
+    say(w, CONTROL_BOOT, 0, fd);
+    assert_int_equal(hear(w, LONG), CONTROL_FAILED);
+    assert_ok(boot_put(&(struct boot){ .settings = S("good") }, &fd));
+    say(w, CONTROL_BOOT, 0, fd);
+    assert_int_equal(hear(w, LONG), CONTROL_IN_FORCE);
+    int fresh = knock(w);
+    assert_int_equal(reply_within(fresh, LONG, text, sizeof text), 220);
+    assert_non_null(strstr(text, "second.acc.test"));
+    tell(old, "EHLO x.example\r\n");
+    assert_int_equal(reply_within(old, LONG, text, sizeof text), 250);
+    assert_non_null(strstr(text, "mail.acc.test"));
+    close(old);
+    close(fresh);
+    end_gate(w);
+}
+
+static void test_retire(void **state)
+{
+    struct world *w = *state;
+    int old = known_guest(w);
+    char text[256];
+    say(w, CONTROL_RETIRE, 0, -1);
+    assert_int_equal(hear(w, LONG), CONTROL_RETIRE);
+    int late = knock(w);
+    assert_int_equal(reply_within(late, SOON, text, sizeof text), -1); /* somebody else's */
+    tell(old, "NOOP\r\n");
+    assert_int_equal(reply(old), 250);
+    tell(old, "QUIT\r\n");
+    assert_int_equal(reply(old), 221);
+    assert_int_equal(exit_status(w), 0);
+    close(old);
+    close(late);
+}
+
+static void test_stop_says_goodbye(void **state)
+{
+    struct world *w = *state;
+    int idle = knock(w), busy = known_guest(w);
+    assert_int_equal(reply(idle), 220);
+    w->mute = true;
+    tell(busy, "RCPT TO:<never@acc.test>\r\n"); /* and no answer comes: it is cut off in the end */
+    assert_true(serve_until(w, ASK_RCPT, LONG));
+    msec start = clock_now();
+    say(w, CONTROL_STOP, 0, -1);
+    assert_int_equal(reply(idle), 421);
+    assert_int_equal(reply(busy), 451);
+    assert_int_equal(exit_status(w), 0);
+    assert_true(clock_now() - start < 900);
+    close(idle);
+    close(busy);
+}
+
+static void test_ends_without_supervisor(void **state)
+{
+    struct world *w = *state;
+    int fd = knock(w);
+    assert_int_equal(reply(fd), 220);
+    msec start = clock_now();
+    shutdown(w->control, SHUT_RDWR);
+    assert_int_equal(exit_status(w), 0);
+    assert_true(clock_now() - start < 100);
+    close(fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_ready_means_listening, begin, end),
+        cmocka_unit_test_setup_teardown(test_answers_find_their_session, begin_ready, end),
+        cmocka_unit_test_setup_teardown(test_sessions_that_asked_are_ended, begin_ready, end),
+        cmocka_unit_test_setup_teardown(test_C227_crowd, begin_ready, end),
+        cmocka_unit_test_setup_teardown(test_keeper_away_and_back, begin_ready, end),
+        cmocka_unit_test_setup_teardown(test_new_settings_for_new_connections, begin_ready, end),
+        cmocka_unit_test_setup_teardown(test_retire, begin_ready, end),
+        cmocka_unit_test_setup_teardown(test_stop_says_goodbye, begin_ready, end),
+        cmocka_unit_test_setup_teardown(test_ends_without_supervisor, begin_ready, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
