@@ -17,7 +17,8 @@
 #define BOOT_FD      4
 #define FIRST_DELAY  50u     /* milliseconds; doubled LIMIT_CRASHES times */
 #define LAST_MOMENTS 500u    /* milliseconds between a role's hanging up and its end */
-#define GOOD_LIFE    MINUTES(1)  /* after which the crashes before are forgiven */
+#define SERVED_CRASHES 4u    /* doublings for a role that was ready: 800 ms at most */
+#define GOOD_LIFE    SECONDS(10) /* after which the crashes before are forgiven */
 #define MOST_WORKERS 255u
 
 static bool is_gate(enum role role) { return role == ROLE_MX || role == ROLE_USER; }
@@ -191,7 +192,9 @@ static void on_timer(uv_timer_t *timer) { child_start(list_element(timer, struct
 
 static void start_later(struct child *child)
 {
-    unsigned doublings = child->failed || child->crashes > LIMIT_CRASHES ? LIMIT_CRASHES : child->crashes > 0 ? child->crashes - 1 : 0;
+    /* A role that had been at work fell over one input: the others' mail waits for it, so it is back within a second. */
+    unsigned most = child->served ? SERVED_CRASHES : LIMIT_CRASHES;
+    unsigned doublings = child->failed || child->crashes > most ? most : child->crashes > 0 ? child->crashes - 1 : 0;
     uv_timer_start(&child->timer, on_timer, FIRST_DELAY << doublings, 0);
 }
 

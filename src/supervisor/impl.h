@@ -32,6 +32,7 @@ struct child {
     uv_timer_t timer;            /* of the next start, or of the end of one that hung up */
     uint64_t starts;
     unsigned crashes;            /* in a row */
+    bool served;                 /* the one that crashed last had been ready */
     msec started;
     bool ready, in_force;
     bool failed;                 /* it said that it cannot run */

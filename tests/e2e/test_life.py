@@ -161,14 +161,14 @@ class Life(unittest.TestCase):
         with House() as house, house.smtp() as old, house.pop3("bob@acc.test") as pop:
             old.ehlo()
             conf = house.dir / "ekirei.conf"
-            conf.write_text("message.size_limit = 12345\n" + conf.read_text())
+            conf.write_text("message.size_limit = 123456\n" + conf.read_text())
             os.kill(house.process.pid, signal.SIGHUP)
             until(lambda: "supervisor.reloaded" in house.logged(), what="reload in the log")
 
             def announced():
                 with house.smtp() as fresh:
                     fresh.ehlo()
-                    return fresh.esmtp_features.get("size") == "12345"
+                    return fresh.esmtp_features.get("size") == "123456"
             until(announced, what="the new size limit")
             self.assertEqual(old.noop()[0], 250)
             self.assertIn(b"+OK", pop.noop())
