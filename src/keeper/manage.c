@@ -24,7 +24,7 @@ struct change {
     uint32_t id;
     uint32_t *ids; /* devices to be removed */
     uint32_t count, cost;
-    bool enabled, pop_before_smtp;
+    bool enabled, pop_before_smtp, had_leases;
     char verifier[VAULT_VERIFIER];
     char password[VAULT_PASSWORD];
 };
@@ -201,7 +201,7 @@ static void account_set(struct task *task)
     struct change *change = task->state;
     if (task->status == STATUS_OK) {
         directory_set(&task->keeper->directory, change->id, change->enabled, change->pop_before_smtp);
-        if (!change->enabled || !change->pop_before_smtp)
+        if (!change->enabled || (change->had_leases && !change->pop_before_smtp))
             end_leases(task->keeper, change->id, 0); /* C108; a device's opens anew with its next login */
         LOG(LOG_INFO, "account.set", LOG_TEXT("account", task->ask.account_set.address),
             LOG_NUMBER("enabled", change->enabled), LOG_NUMBER("pop_before_smtp", change->pop_before_smtp));
@@ -224,6 +224,7 @@ void serve_account_set(struct task *task)
         return;
     }
     change->id = account->id;
+    change->had_leases = account->pop_before_smtp;
     change->enabled = ask->enabled == 2 ? account->enabled : ask->enabled == 1;
     change->pop_before_smtp = ask->pop_before_smtp == 2 ? account->pop_before_smtp : ask->pop_before_smtp == 1;
     task_go(task, STAGE_WRITE, set_work, account_set);
