@@ -180,7 +180,7 @@ static void on_control(void *context, const struct control_message *message)
         return;
     }
     if (message->kind == CONTROL_READY)
-        child->ready = true;
+        child->ready = child->served = true;
     if (message->kind == CONTROL_IN_FORCE)
         child->in_force = true;
     if (message->kind == CONTROL_FAILED && !child->ready)
@@ -214,7 +214,7 @@ void child_start(struct child *child)
     char name[32];
     int ends[2], boot;
     must(child->pid == 0 && !child->control);
-    child->ready = child->failed = false;
+    child->ready = child->served = child->failed = false;
     child->in_force = true;
     if (put_boot(child, &boot) != STATUS_OK) {
         could_not_start(child, "boot message");
