@@ -228,13 +228,22 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static int number(const char *text)
+{
+    char *end;
+    long value = strtol(text, &end, 10);
+    if (*text == 0 || *end != 0 || value < 0 || value > 1000000000)
+        die(text);
+    return (int)value;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 8) {
         fprintf(stderr, "usage: load PORT SESSIONS MESSAGES OCTETS PER-CONNECTION ACCOUNTS DOMAIN\n");
         return 2;
     }
-    plan = (struct plan){ atoi(argv[1]), atoi(argv[2]), atoi(argv[3]), atoi(argv[4]), atoi(argv[5]), atoi(argv[6]), argv[7] };
+    plan = (struct plan){ number(argv[1]), number(argv[2]), number(argv[3]), number(argv[4]), number(argv[5]), number(argv[6]), argv[7] };
     latencies = malloc(sizeof(double) * (size_t)plan.messages);
     for (int i = 0; i < BODIES; i++)
         make_body(i);
