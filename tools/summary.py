@@ -1,16 +1,22 @@
 #!/usr/bin/env python3
-"""Adds up the last `meson test` of each build folder and closes with 'N passed, N failed'."""
+"""Adds up the last `meson test` of each build folder, names what failed, and closes with 'N passed, N failed'.
+
+A folder without results counts as one failure: its tests could not run."""
 import json
 import pathlib
 import sys
 
-passed = failed = 0
+passed, failures = 0, []
 for folder in sys.argv[1:]:
     log = pathlib.Path(folder, "meson-logs", "testlog.json")
+    if not log.exists():
+        failures.append(f"{folder}: its tests did not run; the lines above say why")
+        continue
     for line in log.read_text().splitlines():
-        if json.loads(line)["result"] in ("OK", "EXPECTEDFAIL"):
+        test = json.loads(line)
+        if test["result"] in ("OK", "EXPECTEDFAIL"):
             passed += 1
-        elif json.loads(line)["result"] != "SKIP":
-            failed += 1
-print(f"{passed} passed, {failed} failed")
-sys.exit(failed != 0)
+        elif test["result"] != "SKIP":
+            failures.append(f"{folder}: {test['name']}: {test['result']}; all it said: {folder}/meson-logs/testlog.txt")
+print("\n".join(failures + [f"{passed} passed, {len(failures)} failed"]))
+sys.exit(bool(failures))
