@@ -17,11 +17,18 @@ static const struct ctl_column columns[] = {
     { NULL, NULL, COLUMN_TEXT },
 };
 
+static const char *state_of(const struct queue_row *row)
+{
+    if (row->state == QUEUE_HELD)
+        return "held";
+    return row->delivered ? "notice" : "waiting"; /* a notice: the mail is delivered, its sender is to be told */
+}
+
 static json_t *object_of(const struct queue_row *row)
 {
     json_t *object = json_object();
     ctl_put_number(object, "id", row->id);
-    ctl_put_text(object, "state", row->state == QUEUE_HELD ? S("held") : S("waiting"));
+    ctl_put_text(object, "state", slice_of(state_of(row)));
     ctl_put_number(object, "size", row->size);
     ctl_put_time(object, "arrived", row->arrived);
     ctl_put_number(object, "attempts", row->attempts);

@@ -72,7 +72,7 @@ static const struct field expunge_answer[] = { F_U32(answer_expunge, removed), E
 static const struct field claim_recipient[] = {
     F_TEXT(claim_recipient, address, MOST_ADDRESS), F_TEXT(claim_recipient, orcpt, LIMIT_ORCPT),
     F_TEXT(claim_recipient, last_reply, LIMIT_REPLY_LINE), F_U32(claim_recipient, id), F_U32(claim_recipient, attempts),
-    F_U8(claim_recipient, notify), END };
+    F_U8(claim_recipient, notify), F_U8(claim_recipient, delivered), END };
 static const struct field claim_answer[] = {
     F_TEXT(answer_claim, sender, MOST_ADDRESS), F_TEXT(answer_claim, envid, LIMIT_ENVID),
     F_ROWS(answer_claim, recipients, claim_recipient, claim_recipient, MOST_CLAIM), F_U64(answer_claim, id),
@@ -137,7 +137,8 @@ static const struct field lease_revoke_ask[] = { F_TEXT(ask_lease_revoke, about,
 static const struct field queue_row[] = {
     F_TEXT(queue_row, sender, MOST_ADDRESS), F_TEXT(queue_row, recipient, MOST_ADDRESS),
     F_TEXT(queue_row, last_reply, LIMIT_REPLY_LINE), F_U64(queue_row, id), F_U64(queue_row, size), F_U64(queue_row, arrived),
-    F_U64(queue_row, next), F_U32(queue_row, attempts), F_U8(queue_row, state), END };
+    F_U64(queue_row, next), F_U32(queue_row, attempts), F_U8(queue_row, state),
+    F_U8(queue_row, delivered), END };
 static const struct field queue_list_ask[] = {
     F_U64(ask_queue_list, after_id), F_TEXT(ask_queue_list, after_recipient, MOST_ADDRESS), END };
 static const struct field queue_list_answer[] = {

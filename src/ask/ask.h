@@ -219,12 +219,15 @@ struct answer_expunge {
 /* ---- courier ------------------------------------------------------------------------------------------------------ */
 
 enum queue_state { QUEUE_WAITING = 0, QUEUE_HELD = 1 };
+/* What became of a recipient here, before the courier sees it: only a notification is left to write (RFC 3461 5.2.7). */
+enum delivered { DELIVERED_NO = 0, DELIVERED_HERE = 1, DELIVERED_EXPANDED = 2 };
 
 struct claim_recipient {
     struct slice address, orcpt, last_reply;
     uint32_t id;                 /* number of the recipient within the message */
     uint32_t attempts;           /* made before this one */
     uint8_t notify;
+    uint8_t delivered;           /* enum delivered; in one claim all are DELIVERED_NO, or none is */
 };
 struct answer_claim {
     struct slice sender, envid;
@@ -362,6 +365,7 @@ struct queue_row {
     wall arrived, next;
     uint32_t attempts;
     uint8_t state;
+    uint8_t delivered;           /* enum delivered */
 };
 struct ask_queue_list {
     uint64_t after_id;

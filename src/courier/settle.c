@@ -41,15 +41,31 @@ void settle_expire(const struct settings *settings, const struct answer_claim *c
 /* RFC 3461 4.1: without NOTIFY the sender is told of failures. */
 static bool wants_failure(uint8_t notify) { return notify == 0 || (notify & DSN_FAILURE) != 0; }
 
-/* RFC 3461 5.2.2: SUCCESS was asked for, and the next hop cannot promise it: "relayed". */
-static bool wants_relayed(const struct client_rcpt *rcpt, bool next_hop_has_dsn)
+static const struct claim_recipient *claimed_at(const struct answer_claim *claim, uint32_t i)
 {
-    return rcpt->outcome == SETTLE_DELIVERED && (rcpt->notify & DSN_SUCCESS) != 0 && !next_hop_has_dsn;
+    return row_of(struct claim_recipient, claim->recipients, i);
 }
 
-static bool is_told(const struct client_rcpt *rcpt, bool next_hop_has_dsn)
+/* RFC 3461 5.2.2 (c): SUCCESS was asked for, and the next hop cannot promise it: "relayed".  5.2.3: delivered here. */
+static bool wants_success(const struct claim_recipient *claimed, const struct client_rcpt *rcpt, bool next_hop_has_dsn)
 {
-    return (rcpt->outcome == SETTLE_FAILED && wants_failure(rcpt->notify)) || wants_relayed(rcpt, next_hop_has_dsn);
+    return rcpt->outcome == SETTLE_DELIVERED && (rcpt->notify & DSN_SUCCESS) != 0 && (claimed->delivered != DELIVERED_NO || !next_hop_has_dsn);
+}
+
+static bool is_told(const struct claim_recipient *claimed, const struct client_rcpt *rcpt, bool next_hop_has_dsn)
+{
+    return (rcpt->outcome == SETTLE_FAILED && wants_failure(rcpt->notify)) || wants_success(claimed, rcpt, next_hop_has_dsn);
+}
+
+bool settle_is_notice(const struct answer_claim *claim, struct client_rcpt *rcpts)
+{
+    if (claim->recipients.count == 0 || claimed_at(claim, 0)->delivered == DELIVERED_NO)
+        return false;
+    for (uint32_t i = 0; i < claim->recipients.count; i++) {
+        must(claimed_at(claim, i)->delivered != DELIVERED_NO); /* ask.h */
+        rcpts[i].outcome = SETTLE_DELIVERED;
+    }
+    return true;
 }
 
 bool settle_wants_bounce(const struct answer_claim *claim, const struct client_rcpt *rcpts, bool next_hop_has_dsn)
@@ -57,10 +73,19 @@ bool settle_wants_bounce(const struct answer_claim *claim, const struct client_r
     if (claim->sender.len == 0)
         return false;
     for (uint32_t i = 0; i < claim->recipients.count; i++) {
-        if (is_told(&rcpts[i], next_hop_has_dsn))
+        if (is_told(claimed_at(claim, i), &rcpts[i], next_hop_has_dsn))
             return true;
     }
     return false;
+}
+
+static enum bounce_action action_of(const struct claim_recipient *claimed, const struct client_rcpt *rcpt)
+{
+    if (rcpt->outcome == SETTLE_FAILED)
+        return BOUNCE_FAILED;
+    if (claimed->delivered == DELIVERED_NO)
+        return BOUNCE_RELAYED;
+    return claimed->delivered == DELIVERED_EXPANDED ? BOUNCE_EXPANDED : BOUNCE_DELIVERED;
 }
 
 static bool is_digit(char octet) { return octet >= '0' && octet <= '9'; }
@@ -86,13 +111,14 @@ enum status settle_bounce(const struct settings *settings, const struct answer_c
     size_t count = 0;
     bool failed = false;
     for (uint32_t i = 0; i < claim->recipients.count; i++) {
-        if (!is_told(&rcpts[i], next_hop_has_dsn))
+        const struct claim_recipient *claimed = claimed_at(claim, i);
+        if (!is_told(claimed, &rcpts[i], next_hop_has_dsn))
             continue;
         bool is_failure = rcpts[i].outcome == SETTLE_FAILED;
         failed |= is_failure;
         told[count++] = (struct bounce_recipient){ .address = rcpts[i].address, .orcpt = rcpts[i].orcpt,
-            .action = is_failure ? BOUNCE_FAILED : BOUNCE_RELAYED, .status = status_code(rcpts[i].reply, is_failure), .remote = remote,
-            .diagnostic = rcpts[i].reply };
+            .action = action_of(claimed, &rcpts[i]), .status = status_code(rcpts[i].reply, is_failure),
+            .remote = claimed->delivered == DELIVERED_NO ? remote : NO_SLICE, .diagnostic = rcpts[i].reply };
     }
     enum status status = buf_print(&id, "bounce-%llu-%llu", (unsigned long long)claim->id, (unsigned long long)now);
     struct bounce bounce = { .host = settings->hostname, .to = claim->sender, .id = buf_slice(&id), .envid = claim->envid, .recipients = told,

@@ -13,6 +13,9 @@ msec settle_pause(const struct settings *settings, uint32_t attempts, uint64_t r
 /* Turns DEFERRED into FAILED where the message has been in the queue for longer than queue.lifetime.  `rcpts` and `claimed` have the same order. */
 void settle_expire(const struct settings *settings, const struct answer_claim *claim, struct client_rcpt *rcpts, struct arena *arena, wall now);
 
+/* Is there nothing to send, since the message is delivered here already, and only its sender is to be told?  Then all outcomes are set. */
+bool settle_is_notice(const struct answer_claim *claim, struct client_rcpt *rcpts);
+
 /* Is anybody to be told (RFC 3461 5.2, 6.2)?  Never of a message from <> (C211). */
 bool settle_wants_bounce(const struct answer_claim *claim, const struct client_rcpt *rcpts, bool next_hop_has_dsn);
 

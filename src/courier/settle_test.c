@@ -77,6 +77,42 @@ static void the_bounce_names_the_failed_recipient_only(void **state)
     arena_done(&arena);
 }
 
+/* RFC 3461 5.2.3, 5.2.7.3: what was delivered here is told of whatever the next hop offers; and nothing is attempted for it. */
+static void a_delivery_here_is_told_of(void **state)
+{
+    (void)state;
+    struct arena arena = ARENA(100000);
+    struct buf out = BUF(100000);
+    struct claim_recipient here[] = {
+        { .address = S("bob@here.example"), .id = 1, .notify = DSN_SUCCESS, .delivered = DELIVERED_HERE },
+        { .address = S("team@here.example"), .orcpt = S("rfc822;Team@here.example"), .id = 2, .notify = DSN_SUCCESS, .delivered = DELIVERED_EXPANDED },
+    };
+    struct answer_claim claim = { .sender = S("me@far.example"), .recipients = { here, 2 }, .id = 3, .ret = RET_FULL };
+    struct client_rcpt rcpts[2] = { { .address = here[0].address, .notify = DSN_SUCCESS },
+        { .address = here[1].address, .orcpt = here[1].orcpt, .notify = DSN_SUCCESS } };
+    settings.hostname = S("mail.here.example");
+    assert_true(settle_is_notice(&claim, rcpts));
+    assert_int_equal(rcpts[0].outcome, SETTLE_DELIVERED);
+    assert_int_equal(rcpts[1].outcome, SETTLE_DELIVERED);
+    assert_true(settle_wants_bounce(&claim, rcpts, true));
+    assert_true(settle_wants_bounce(&claim, rcpts, false));
+    assert_int_equal(settle_bounce(&settings, &claim, rcpts, false, S("hub.example"), S("Subject: hello\r\n\r\nsecret\r\n"), 5000, &arena, &out), STATUS_OK);
+    static const char *const parts[] = { "To: <me@far.example>", "Subject: Delivered mail", "Final-Recipient: rfc822; bob@here.example\r\nAction: delivered\r\nStatus: 2.0.0\r\n",
+        "Original-Recipient: rfc822;Team@here.example", "Final-Recipient: rfc822; team@here.example\r\nAction: expanded\r\nStatus: 2.0.0\r\n", "Subject: hello" };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        assert_true(slice_has(buf_slice(&out), slice_of(parts[i])));
+    assert_false(slice_has(buf_slice(&out), S("hub.example"))); /* no other host had to do with it */
+    assert_false(slice_has(buf_slice(&out), S("secret")));      /* RFC 3461 4.3: RET is for failures */
+    claim.sender = NO_SLICE;
+    assert_false(settle_wants_bounce(&claim, rcpts, false));
+    claim = claim_of("me@here.example");
+    rcpts[0].outcome = rcpts[1].outcome = 0;
+    assert_false(settle_is_notice(&claim, rcpts)); /* those two are to be sent */
+    assert_int_equal(rcpts[0].outcome, 0);
+    buf_done(&out);
+    arena_done(&arena);
+}
+
 static void rows_carry_ids_and_the_next_time(void **state)
 {
     (void)state;
@@ -101,6 +137,7 @@ int main(void)
         cmocka_unit_test(deferred_mail_ends_after_its_lifetime),
         cmocka_unit_test(C211_nobody_is_told_of_a_bounce),
         cmocka_unit_test(the_bounce_names_the_failed_recipient_only),
+        cmocka_unit_test(a_delivery_here_is_told_of),
         cmocka_unit_test(rows_carry_ids_and_the_next_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,7 @@
 
 #define PACK_ON_LOOP 16384u /* plain octets: 50 us (HOTPATH lesson 4) */
 #define TARGETS_MAX                                                                                                    \
-    (LIMIT_RECIPIENTS + LIMIT_ALIAS_TARGETS) /* of each kind, in one message: they are compared with each other */
+    (2 * LIMIT_RECIPIENTS + LIMIT_ALIAS_TARGETS) /* of each kind, in one message: they are compared with each other */
 
 struct delivery {
     struct parcel parcel;
@@ -16,6 +16,7 @@ struct delivery {
     struct store_target *targets;
     struct store_remote *remotes;
     size_t target_room, remote_room;
+    size_t notices; /* of the remotes: delivered here, and to be told of */
     struct lease_hold hold;
     uint32_t lease, account; /* whose right it is, for the log */
     enum proof proof;
@@ -79,23 +80,50 @@ static enum status add_local(struct task *task, struct delivery *d, uint32_t acc
     return STATUS_OK;
 }
 
-static enum status add_remote(
-    struct task *task, struct delivery *d, struct slice address, const struct deliver_recipient *recipient, bool alias)
+static enum status add_remote(struct task *task, struct delivery *d, const struct store_remote *fresh)
 {
     for (size_t i = 0; i < d->message.remote_count; i++)
-        if (slice_equal(d->remotes[i].address, address))
+        if (!d->remotes[i].delivered == !fresh->delivered && slice_equal(d->remotes[i].address, fresh->address))
             return STATUS_OK;
     d->remotes = grow(&task->arena, d->remotes, d->message.remote_count, &d->remote_room, sizeof *d->remotes);
     if (!d->remotes || d->message.remote_count == TARGETS_MAX)
         return STATUS_TOO_BIG;
     struct store_remote *remote = &d->remotes[d->message.remote_count];
-    *remote =
-        (struct store_remote){ .address = address, .domain = slice_from(address, slice_find_last(address, '@') + 1) };
-    TRY(arena_copy(&task->arena, recipient->orcpt, &remote->orcpt));
-    /* RFC 3461 5.2.7.3: an alias carries on what the sender asked for, but for SUCCESS, which the alias itself was. */
-    remote->notify = alias ? recipient->notify & (uint8_t)~DSN_SUCCESS : recipient->notify;
+    *remote = *fresh;
+    TRY(arena_copy(&task->arena, fresh->address, &remote->address));
+    TRY(arena_copy(&task->arena, fresh->orcpt, &remote->orcpt));
+    remote->domain = slice_from(remote->address, slice_find_last(remote->address, '@') + 1);
     d->message.remote_count++;
+    d->notices += remote->delivered != DELIVERED_NO;
     return STATUS_OK;
+}
+
+/* NOTIFY without its SUCCESS; where that was all of it, nothing is to be told (RFC 3461 4.1: an empty set is NEVER). */
+static uint8_t without_success(uint8_t notify)
+{
+    uint8_t rest = notify & (uint8_t)~DSN_SUCCESS;
+    return notify && !rest ? DSN_NEVER : rest;
+}
+
+/* RFC 3461 5.2.7.2: where one leads to one, a forwarding carries on what the sender asked for, and a mailbox is the
+ * delivery; 5.2.7.3 (c): where it leads to several, they get it without SUCCESS, and "expanded" is said once. */
+static enum status add_targets(struct task *task, struct delivery *d, const struct deliver_recipient *recipient,
+    const struct resolution *found)
+{
+    bool several = found->count > 1;
+    struct store_remote notice = { .address = recipient->address,
+        .orcpt = recipient->orcpt,
+        .notify = recipient->notify,
+        .delivered = several ? DELIVERED_EXPANDED : found->targets->account ? DELIVERED_HERE : DELIVERED_NO };
+    struct store_remote remote = { .orcpt = recipient->orcpt,
+        .notify = several ? without_success(recipient->notify) : recipient->notify };
+    for (const struct target *t = found->targets; t; t = t->next) {
+        remote.address = t->remote;
+        TRY(t->account ? add_local(task, d, t->account) : add_remote(task, d, &remote));
+    }
+    /* RFC 3461 6.1: never to the null sender. */
+    bool told = (recipient->notify & DSN_SUCCESS) != 0 && notice.delivered && task->ask.deliver.sender.len > 0;
+    return told ? add_remote(task, d, &notice) : STATUS_OK;
 }
 
 static enum status add_recipient(struct task *task, struct delivery *d, struct standing *right,
@@ -112,9 +140,7 @@ static enum status add_recipient(struct task *task, struct delivery *d, struct s
     *out_verdict = verdict.verdict;
     if (verdict.verdict != MAIL_OK)
         return STATUS_OK;
-    for (const struct target *t = found.targets; t; t = t->next)
-        TRY(t->account ? add_local(task, d, t->account) : add_remote(task, d, t->remote, recipient, found.ours));
-    return STATUS_OK;
+    return add_targets(task, d, recipient, &found);
 }
 
 /* The lease must be there still, and reserved for all that is asked for now. */
@@ -212,7 +238,7 @@ static void log_taken(struct task *task, const struct delivery *d)
     struct slice name = account ? account->address : NO_SLICE;
     LOG(LOG_INFO, "mail.stored", LOG_TEXT("session", d->session), LOG_TEXT("id", d->id),
         LOG_TEXT("sender", d->message.sender), LOG_NUMBER("size", d->message.body.size),
-        LOG_NUMBER("mailboxes", d->message.target_count), LOG_NUMBER("remote", d->message.remote_count),
+        LOG_NUMBER("mailboxes", d->message.target_count), LOG_NUMBER("remote", d->message.remote_count - d->notices), LOG_NUMBER("notices", d->notices),
         LOG_NUMBER("queue", d->queue_id), LOG_WORD("proof", proof_name(d->proof)), LOG_TEXT("account", name));
     if (d->lease)
         LOG(LOG_INFO, "lease.used", LOG_NUMBER("lease", d->lease), LOG_TEXT("account", name), LOG_IP("peer", d->peer),

@@ -305,6 +305,48 @@ static void test_body_is_shared_with_mailbox(void **state)
     assert_status(STATUS_NOT_FOUND, c->v->queue_read(c->store, id, 0, 65536, &c->octets, &next, &skip));
 }
 
+/* What was delivered here waits in the queue only to be told of: in a claim of its own, before anything is attempted. */
+static void test_notices(void **state)
+{
+    struct contract *c = *state;
+    struct answer_claim answer;
+    struct answer_queue_list list;
+    uint64_t id = 0;
+    const struct store_remote remotes[] = {
+        { .address = S("far@far.example"), .domain = S("far.example"), .notify = DSN_SUCCESS },
+        { .address = S("bob@b.example"), .domain = S("b.example"), .notify = DSN_SUCCESS, .delivered = DELIVERED_HERE },
+        { .address = S("team@b.example"), .domain = S("b.example"), .notify = DSN_SUCCESS, .delivered = DELIVERED_EXPANDED },
+    };
+    struct store_message message = { .received = 50, .pop3_size = 1000, .remotes = remotes, .remote_count = 3, .sender = S("a@b.example") };
+    contract_body(&c->octets, 5, 1000, &message.body);
+    contract_begin(c);
+    assert_ok(c->v->deliver(c->store, &message, &id));
+    contract_commit(c);
+    contract_reopen(c);
+
+    assert_ok(claim(c, 50, 1000, &answer));
+    assert_int_equal(2, answer.recipients.count);
+    const struct claim_recipient *rows = answer.recipients.at;
+    assert_true(slice_equal(rows[0].address, S("bob@b.example")) && slice_equal(rows[1].address, S("team@b.example")));
+    assert_int_equal(DELIVERED_HERE, rows[0].delivered);
+    assert_int_equal(DELIVERED_EXPANDED, rows[1].delivered);
+    const struct settle_recipient outcome[] = {
+        { .id = rows[0].id, .outcome = SETTLE_DELIVERED },
+        { .id = rows[1].id, .outcome = SETTLE_DELIVERED },
+    };
+    assert_ok(c->v->queue_list(c->store, &(struct ask_queue_list){ 0 }, &c->arena, &list));
+    assert_int_equal(3, list.rows.count);
+    assert_int_equal(DELIVERED_HERE, row_of(struct queue_row, list.rows, 0)->delivered);
+    assert_int_equal(DELIVERED_NO, row_of(struct queue_row, list.rows, 1)->delivered);
+    assert_false(settle_some(c, id, outcome, 2));
+    assert_ok(claim(c, 50, 1000, &answer));
+    assert_int_equal(1, answer.recipients.count);
+    rows = answer.recipients.at;
+    assert_true(slice_equal(rows[0].address, S("far@far.example")));
+    assert_int_equal(DELIVERED_NO, rows[0].delivered);
+    assert_true(settle(c, id, rows[0].id, SETTLE_DELIVERED, 0));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, contract_setup, contract_teardown)
 
 const struct CMUnitTest contract_queue[] = {
@@ -314,6 +356,7 @@ const struct CMUnitTest contract_queue[] = {
     TEST(test_many_recipients),
     TEST(test_change),
     TEST(test_list),
+    TEST(test_notices),
     TEST(test_body_is_shared_with_mailbox),
 };
 const size_t contract_queue_count = sizeof contract_queue / sizeof *contract_queue;

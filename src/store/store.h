@@ -66,9 +66,10 @@ struct store_body {
 struct store_target {            /* final delivery into an account's INBOX */
     uint32_t account;
 };
-struct store_remote {            /* a recipient elsewhere */
+struct store_remote {            /* a recipient elsewhere, or one of ours whose delivery the sender is to be told of */
     struct slice address, domain, orcpt;
     uint8_t notify;
+    uint8_t delivered;           /* enum delivered */
 };
 struct store_message {
     struct store_body body;

@@ -1,4 +1,5 @@
 """Mail for elsewhere: queued durably, handed to the smarthost, also after that was away; bounces."""
+import email
 import signal
 import time
 import unittest
@@ -121,6 +122,95 @@ class Queue(unittest.TestCase):
             self.assertIn("ENVID=abc+2B1", mail["from"])
             self.assertIn("ORCPT=rfc822;far@elsewhere.test", mail["to"][0])
             self.assertIn("NOTIFY=FAILURE,DELAY", mail["to"][0])
+
+    def submit_for(self, house, recipients, sender="alice@acc.test", mail=""):
+        """recipients: address -> its parameters."""
+        with house.smtp("submission", login="alice@acc.test") as client:
+            client.ehlo_or_helo_if_needed()
+            self.assertEqual(client.docmd(f"MAIL FROM:<{sender}> {mail}")[0], 250)
+            for address, words in recipients.items():
+                self.assertEqual(client.docmd(f"RCPT TO:<{address}> {words}")[0], 250, address)
+            self.assertEqual(client.data(message(subject="told").encode())[0], 250)
+
+    def report(self, mail):
+        """The fields about each recipient of a notification: Final-Recipient -> {field: value}."""
+        parsed = email.message_from_bytes(mail)
+        self.assertEqual(parsed.get_content_type(), "multipart/report")
+        status = parsed.get_payload(1)
+        self.assertEqual(status.get_content_type(), "message/delivery-status")
+        return {str(block["Final-Recipient"]).split(";")[1].strip(): block for block in status.get_payload()[1:]}
+
+    def test_success_is_told_of_local_recipients(self):
+        with House(smarthost="", accounts=("alice", "bob", "carol")) as house:
+            house.ctl("alias", "add", "one@acc.test", "bob@acc.test")
+            house.ctl("alias", "add", "team@acc.test", "bob@acc.test")
+            house.ctl("alias", "add", "team@acc.test", "carol@acc.test")
+            self.submit_for(house, {"bob@acc.test": "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Bob+40acc.test", "carol@acc.test": "NOTIFY=FAILURE",
+                                    "one@acc.test": "NOTIFY=SUCCESS", "team@acc.test": "NOTIFY=SUCCESS"}, mail="ENVID=Q1+2B2 RET=FULL")
+            told = until(lambda: house.mail_of("alice@acc.test"), what="the notification")
+            until(lambda: house.json("queue", "list") == [], what="empty queue")
+            self.assertEqual(len(told), 1)
+            self.assertTrue(told[0].startswith(b"Return-Path: <>"))
+            self.assertIn(b"Original-Envelope-Id: Q1+2", told[0])
+            self.assertNotIn(b"\r\nlast\r\n", told[0])  # RFC 3461 4.3: RET is for failures
+            rows = self.report(told[0])
+            self.assertEqual({address: row["Action"] for address, row in rows.items()},
+                             {"bob@acc.test": "delivered", "one@acc.test": "delivered", "team@acc.test": "expanded"})
+            self.assertEqual(rows["bob@acc.test"]["Original-Recipient"], "rfc822;Bob@acc.test")
+            self.assertEqual(rows["bob@acc.test"]["Status"], "2.0.0")
+            self.assertNotIn("Remote-MTA", rows["bob@acc.test"])
+            self.assertEqual(len(house.mail_of("bob@acc.test")), 1)
+            self.assertEqual(len(house.mail_of("carol@acc.test")), 1)
+            self.assertNotIn("No route", house.logged())  # nothing was attempted
+
+    def test_nobody_is_told_who_did_not_ask_or_has_no_address(self):
+        with House(smarthost="") as house:
+            self.submit_for(house, {"bob@acc.test": "NOTIFY=NEVER"})
+            self.submit_for(house, {"bob@acc.test": ""})
+            self.submit_for(house, {"bob@acc.test": "NOTIFY=FAILURE,DELAY"})
+            self.submit_for(house, {"bob@acc.test": "NOTIFY=SUCCESS"}, sender="")
+            self.assertEqual(house.json("queue", "list"), [])
+            self.submit_for(house, {"bob@acc.test": "NOTIFY=SUCCESS"})
+            until(lambda: house.mail_of("alice@acc.test"), what="the notification of the last")
+            until(lambda: house.json("queue", "list") == [], what="empty queue")
+            self.assertEqual(len(house.mail_of("alice@acc.test")), 1)
+            self.assertEqual(len(house.mail_of("bob@acc.test")), 5)
+
+    def test_success_behind_a_hop_without_dsn_and_with_it(self):
+        for extensions, action in (("PIPELINING", "8BITMIME"), "relayed"), (("8BITMIME", "DSN"), None):
+            with self.subTest(action=action), Sink(extensions=extensions) as sink, House(smarthost=f"127.0.0.1:{sink.port}", smarthost__tls="none") as house:
+                house.ctl("alias", "add", "away@acc.test", "away@elsewhere.test")
+                house.ctl("alias", "add", "both@acc.test", "bob@acc.test")
+                house.ctl("alias", "add", "both@acc.test", "second@elsewhere.test")
+                self.submit_for(house, {"far@elsewhere.test": "NOTIFY=SUCCESS", "bob@acc.test": "NOTIFY=SUCCESS", "quiet@elsewhere.test": "NOTIFY=NEVER",
+                                        "away@acc.test": "NOTIFY=SUCCESS,FAILURE", "both@acc.test": "NOTIFY=SUCCESS"})
+                mail = until(lambda: sink.mails and sink.mails[0], what="mail at the smarthost")
+                until(lambda: house.json("queue", "list") == [], what="empty queue")
+                actions = {}
+                for told in house.mail_of("alice@acc.test"):
+                    actions |= {address: row["Action"] for address, row in self.report(told).items()}
+                expected = {"bob@acc.test": "delivered", "both@acc.test": "expanded"}
+                if action:
+                    expected |= {"far@elsewhere.test": action, "away@elsewhere.test": action}
+                self.assertEqual(actions, expected)
+                if not action:
+                    words = {line.split("<")[1].split(">")[0]: line for line in mail["to"]}
+                    self.assertIn("NOTIFY=SUCCESS,FAILURE", words["away@elsewhere.test"])  # RFC 3461 5.2.7.2
+                    self.assertIn("NOTIFY=NEVER", words["second@elsewhere.test"])          # 5.2.7.3 (c): SUCCESS was all of it
+                    self.assertIn("NOTIFY=NEVER", words["quiet@elsewhere.test"])
+
+    def test_strangers_are_told_through_the_smarthost(self):
+        with Sink() as sink, House(smarthost=f"127.0.0.1:{sink.port}", smarthost__tls="none") as house:
+            with house.smtp() as client:
+                client.ehlo_or_helo_if_needed()
+                self.assertEqual(client.docmd("MAIL FROM:<stranger@elsewhere.test>")[0], 250)
+                self.assertEqual(client.docmd("RCPT TO:<bob@acc.test> NOTIFY=SUCCESS")[0], 250)
+                self.assertEqual(client.data(message().encode())[0], 250)
+            mail = until(lambda: sink.mails and sink.mails[0], what="the notification")
+            self.assertIn("MAIL FROM:<>", mail["from"])
+            self.assertIn("<stranger@elsewhere.test>", mail["to"][0])
+            self.assertIn("NOTIFY=NEVER", mail["to"][0])  # RFC 3461 6.1
+            self.assertEqual(self.report(mail["data"])["bob@acc.test"]["Action"], "delivered")
 
 
 if __name__ == "__main__":

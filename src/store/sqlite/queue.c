@@ -34,9 +34,9 @@ enum status sqlite_queue_add(struct sqlite *s, const struct store_message *messa
         const struct store_remote *remote = &message->remotes[i];
         scoped_statement *insert = NULL;
         TRY(sqlite_query(s,
-            "INSERT INTO queue_recipient (message, number, address, domain, orcpt, notify, state, attempts,"
-            " next_at, last_reply)"
-            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, '')",
+            "INSERT INTO queue_recipient (message, number, address, domain, orcpt, notify, delivered, state,"
+            " attempts, next_at, last_reply)"
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?8, 0, 0, ?7, '')",
             &insert));
         sqlite_bind(insert, 1, id);
         sqlite_bind(insert, 2, i + 1);
@@ -45,6 +45,7 @@ enum status sqlite_queue_add(struct sqlite *s, const struct store_message *messa
         sqlite_bind_text(insert, 5, remote->orcpt);
         sqlite_bind(insert, 6, remote->notify);
         sqlite_bind(insert, 7, message->received);
+        sqlite_bind(insert, 8, remote->delivered);
         TRY(sqlite_run(s, insert));
     }
     *out_id = id;
@@ -77,19 +78,21 @@ static enum status claim_message(struct sqlite *s, const struct store_claim *cla
     return STATUS_OK;
 }
 
-static enum status claimed_recipients(struct sqlite *s, uint64_t id, wall now, struct arena *arena, struct rows *out)
+static enum status claimed_recipients(
+    struct sqlite *s, const struct answer_claim *claim, bool delivered, wall now, struct arena *arena, struct rows *out)
 {
     struct claim_recipient *rows = arena_take_rows(arena, CLAIM_MOST, sizeof *rows);
     if (!rows)
         return STATUS_TOO_BIG;
     scoped_statement *select = NULL;
     TRY(sqlite_query(s,
-        "SELECT number, address, orcpt, last_reply, attempts, notify FROM queue_recipient"
-        " WHERE message = ?1 AND state = 0 AND next_at <= ?2 ORDER BY number LIMIT ?3",
+        "SELECT number, address, orcpt, last_reply, attempts, notify, delivered FROM queue_recipient"
+        " WHERE message = ?1 AND state = 0 AND next_at <= ?2 AND (delivered > 0) = ?4 ORDER BY number LIMIT ?3",
         &select));
-    sqlite_bind(select, 1, id);
+    sqlite_bind(select, 1, claim->id);
     sqlite_bind(select, 2, now);
     sqlite_bind(select, 3, CLAIM_MOST);
+    sqlite_bind(select, 4, delivered);
     uint32_t count = 0;
     for (size_t octets = 0; octets < CLAIM_OCTETS;) {
         bool row;
@@ -103,6 +106,7 @@ static enum status claimed_recipients(struct sqlite *s, uint64_t id, wall now, s
         TRY(arena_copy(arena, sqlite_text(select, 3), &recipient->last_reply));
         recipient->attempts = sqlite_number32(select, 4);
         recipient->notify = (uint8_t)sqlite_number(select, 5);
+        recipient->delivered = (uint8_t)sqlite_number(select, 6);
         octets += recipient->address.len + recipient->orcpt.len + recipient->last_reply.len;
     }
     *out = (struct rows){ rows, count };
@@ -131,7 +135,10 @@ enum status sqlite_queue_claim(
     answer.body_type = (uint8_t)sqlite_number(select, 4);
     answer.utf8 = (uint8_t)sqlite_number(select, 5);
     answer.ret = (uint8_t)sqlite_number(select, 6);
-    TRY(claimed_recipients(s, answer.id, claim->now, arena, &answer.recipients));
+    /* Notifications first: they wait for no host, and a deferred attempt shall not hold them up. */
+    TRY(claimed_recipients(s, &answer, true, claim->now, arena, &answer.recipients));
+    if (answer.recipients.count == 0)
+        TRY(claimed_recipients(s, &answer, false, claim->now, arena, &answer.recipients));
     *out = answer;
     return STATUS_OK;
 }

@@ -22,6 +22,7 @@ static enum status add_row(struct page *page, sqlite3_stmt *select, struct arena
     row->next = sqlite_number(select, 6);
     row->attempts = sqlite_number32(select, 7);
     row->state = (uint8_t)sqlite_number(select, 8);
+    row->delivered = (uint8_t)sqlite_number(select, 9);
     page->octets += sizeof *row + row->sender.len + row->recipient.len + row->last_reply.len;
     page->count++;
     return STATUS_OK;
@@ -43,8 +44,8 @@ static enum status collect(
 }
 
 #define COLUMNS                                                                                                        \
-    "SELECT queue_message.id, sender, address, last_reply, size, arrived, next_at, attempts, state FROM queue_message" \
-    " JOIN queue_recipient ON queue_recipient.message = queue_message.id"
+    "SELECT queue_message.id, sender, address, last_reply, size, arrived, next_at, attempts, state, delivered"   \
+    " FROM queue_message JOIN queue_recipient ON queue_recipient.message = queue_message.id"
 
 enum status sqlite_queue_list(
     struct store *store, const struct ask_queue_list *ask, struct arena *arena, struct answer_queue_list *out)

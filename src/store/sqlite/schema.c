@@ -57,6 +57,7 @@ static const char version_1[] =
     "CREATE INDEX queue_due ON queue_message (due) WHERE due IS NOT NULL;"
     "CREATE TABLE queue_recipient (message INTEGER REFERENCES queue_message (id) ON DELETE CASCADE, number INTEGER,"
     " address TEXT NOT NULL, domain TEXT NOT NULL, orcpt TEXT NOT NULL, notify INTEGER NOT NULL,"
+    " delivered INTEGER NOT NULL,"
     " state INTEGER NOT NULL, attempts INTEGER NOT NULL, next_at INTEGER NOT NULL, last_reply TEXT NOT NULL,"
     " PRIMARY KEY (message, number)) STRICT, WITHOUT ROWID;"
     "PRAGMA application_id = " APPLICATION ";";
