@@ -34,6 +34,8 @@
 #define LIMIT_HEADER_FIELD 65536    /* octets of one field that is kept for reading */
 #define LIMIT_AUTHORS 100           /* addresses in From and Sender that are checked (C092) */
 #define LIMIT_BODY_LINE (1u << 20)  /* octets without CRLF in DATA: generous on input, bounded (C014) */
+#define LIMIT_DATA_GRACE 300        /* seconds that a message may take at any pace, from DATA or its first BDAT on (C228) */
+#define LIMIT_DATA_RATE 100         /* octets/s on average behind that: a tenth of a 9600 bit/s modem, and 25 MB end within three days */
 #define LIMIT_BDAT_CHUNKS 100000    /* chunks a message: a million one-octet chunks must not pay (C021) */
 #define LIMIT_PREFIX 4096           /* octets of the trace fields that we add */
 #define LIMIT_INLINE_BODY 65536     /* octets: a body up to this travels inside the frame (DESIGN 5) */

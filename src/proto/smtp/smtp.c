@@ -136,7 +136,12 @@ void smtp_reset(struct session *s)
     session_body_over(s);
 }
 
-static void renew_deadline(struct session *s) { s->deadline = s->now + s->env.settings->timeout_command; }
+/* C228: a line of a command has this long from its first octet to its last, since only a whole line renews it. */
+static void renew_deadline(struct session *s)
+{
+    msec pause = s->now + s->env.settings->timeout_command, pace = smtp_content_deadline(s);
+    s->deadline = pause < pace ? pause : pace;
+}
 
 void smtp_command_over(struct session *s)
 {

@@ -43,6 +43,7 @@ struct smtp_transaction {
     struct header_scan scan;
     struct dot_decode dot;
     struct dot_strays strays;
+    msec began;                          /* the content: DATA, or the first BDAT */
     uint64_t wire;                       /* octets received, dots and all */
     uint64_t octets;                     /* plain octets that were handed on */
     bool staged;                         /* they go into a descriptor by now */
@@ -93,6 +94,8 @@ void smtp_cmd_data(struct session *s, struct slice argument);
 void smtp_cmd_bdat(struct session *s, struct slice argument);
 size_t smtp_feed_data(struct session *s, struct slice wire);
 size_t smtp_feed_chunk(struct session *s, struct slice wire);
+/* When a peer that sends no more octets is too slow on average (C228), or SESSION_NEVER outside of content. */
+msec smtp_content_deadline(const struct session *s);
 void smtp_stage_answer(struct session *s, const struct answer *answer);
 void smtp_deliver_answer(struct session *s, const struct answer *answer);
 

@@ -19,6 +19,15 @@ static void begin_content(struct session *s)
     smtp->transactions++;
 }
 
+/* Every octet buys its time.  What lies between two chunks counts, too, or a drip would only need smaller chunks. */
+msec smtp_content_deadline(const struct session *s)
+{
+    const struct smtp *smtp = s->state;
+    if (!smtp->mail.has_content && smtp->reading != READ_CHUNK)
+        return SESSION_NEVER;
+    return smtp->mail.began + SECONDS(LIMIT_DATA_GRACE) + smtp->mail.wire * SECONDS(1) / LIMIT_DATA_RATE;
+}
+
 /* From here on the message is lost: it is read to its end, and nothing of it is kept. */
 static void fail(struct session *s, enum smtp_reply reply)
 {
@@ -301,6 +310,7 @@ void smtp_cmd_data(struct session *s, struct slice argument)
         smtp_refuse(s, REPLY_NEEDS_BDAT, NO_SLICE);
         return;
     }
+    smtp->mail.began = s->now;
     begin_content(s);
     smtp->reading = READ_DATA;
     smtp_say(s, REPLY_GO_DATA, NO_SLICE);
@@ -365,6 +375,8 @@ static void begin_chunk(struct session *s, uint64_t size)
 {
     struct smtp *smtp = smtp_of(s);
     struct smtp_transaction *mail = &smtp->mail;
+    if (!mail->has_content)
+        mail->began = s->now;
     if (!smtp->esmtp) {
         fail(s, REPLY_NEEDS_EHLO);
     } else if (!(smtp->state & (SMTP_RCPT | SMTP_CHUNKS))) {
