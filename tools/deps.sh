@@ -16,7 +16,9 @@ if ! command -v apt-get >/dev/null; then
     exit 0
 fi
 if [ "$(id -u)" = 0 ]; then as_root=; elif sudo -n true 2>/dev/null; then as_root=sudo; else
-    echo "ekirei: please install first:  sudo apt-get install -y --no-install-recommends$missing" >&2
+    line="apt-get update && apt-get install -y --no-install-recommends$missing"
+    if command -v sudo >/dev/null; then how="sudo sh -c"; else how="su -c"; fi
+    printf 'ekirei: some packages are missing; please type this first:\n\n    %s "%s"\n\n' "$how" "$line" >&2
     exit 1
 fi
 echo "ekirei: installing$missing"
@@ -28,8 +30,9 @@ if [ "$1" != build ] && [ ! -e /usr/sbin/policy-rc.d ]; then
     guard=1
 fi
 status=0
-{ $as_root apt-get update -q && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing; } >/tmp/ekirei-deps.$$ 2>&1 || status=$?
+log=$(mktemp)
+{ $as_root apt-get update -q && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing; } </dev/null >"$log" 2>&1 || status=$?
 [ -z "$guard" ] || $as_root rm -f /usr/sbin/policy-rc.d
-[ $status = 0 ] || tail -20 /tmp/ekirei-deps.$$ >&2
-rm -f /tmp/ekirei-deps.$$
+[ $status = 0 ] || { tail -20 "$log" >&2; echo "ekirei: apt-get could not install them; the lines above say why" >&2; }
+rm -f "$log"
 exit $status

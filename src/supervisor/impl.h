@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/types.h>
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "net/control.h"
 #include "proto/session.h"
@@ -50,6 +51,7 @@ struct supervisor {
     struct list children;
     struct port *ports;
     size_t port_count;
+    struct buf ports_wanted;     /* the settings that they were opened with */
     int run, lock, command_line; /* DIR/run, its lock, the command line's socket */
     int nowhere;                 /* /dev/null */
     uv_signal_t signals[4];
@@ -69,6 +71,7 @@ void folder_drop_pid(struct supervisor *s, const char *name);
 /* listen.c */
 MUST_USE enum status ports_open(struct supervisor *s);
 void ports_close(struct supervisor *s);
+bool ports_are_others(const struct supervisor *s);  /* the settings in force ask for others than those that are open */
 
 /* child.c */
 struct child *child_open(struct supervisor *s, enum role role);  /* takes the first free number of the pool; starts nothing */

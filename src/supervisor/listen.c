@@ -65,7 +65,8 @@ static bool is_same(const struct socket_name *a, const struct socket_name *b)
     return a->v6.sin6_port == b->v6.sin6_port && memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, 16) == 0;
 }
 
-/* Sockets that systemd opened for us, so that nothing of ours has to be root. */
+/* ---- sockets that systemd opened for us (sd_listen_fds(3)), so that nothing of ours has to be root ---- */
+
 static int inherited_count(void)
 {
     const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
@@ -76,34 +77,82 @@ static int inherited_count(void)
     return (int)number;
 }
 
-static int find_inherited(const struct socket_name *wanted)
+static bool get_name(int fd, struct socket_name *out_name)
+{
+    int listens = 0;
+    socklen_t size = sizeof listens;
+    struct socket_name name = { .size = sizeof name.v6 };
+    if (getsockname(fd, &name.any, &name.size) != 0 || (name.any.sa_family != AF_INET && name.any.sa_family != AF_INET6) ||
+        getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || !listens)
+        return false;
+    *out_name = name;
+    return true;
+}
+
+/* One that listens at "::" for IPv4, too, as systemd makes them by itself (BindIPv6Only= in systemd.socket(5)). */
+static bool covers(int fd, const struct socket_name *name, const struct socket_name *wanted)
+{
+    int only = 1;
+    socklen_t size = sizeof only;
+    return name->any.sa_family == AF_INET6 && wanted->any.sa_family == AF_INET && wanted->v4.sin_addr.s_addr == htonl(INADDR_ANY) &&
+           name->v6.sin6_port == wanted->v4.sin_port && IN6_IS_ADDR_UNSPECIFIED(&name->v6.sin6_addr) &&
+           getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &size) == 0 && !only;
+}
+
+static int find_inherited(const struct socket_name *wanted, bool *out_covered)
+{
+    int count = inherited_count();
+    *out_covered = false;
+    for (int fd = FIRST_INHERITED; fd < FIRST_INHERITED + count; fd++) {
+        struct socket_name name;
+        if (!get_name(fd, &name))
+            continue;
+        if (is_same(&name, wanted))
+            return fd;
+        *out_covered = *out_covered || covers(fd, &name, wanted);
+    }
+    return -1;
+}
+
+static bool is_used(const struct supervisor *s, int fd)
+{
+    for (size_t i = 0; i < s->port_count; i++)
+        if (s->ports[i].fd == fd)
+            return true;
+    return false;
+}
+
+/* A socket nobody accepts from would let clients wait for ever: better they are refused. */
+static void close_unused(const struct supervisor *s)
 {
     int count = inherited_count();
     for (int fd = FIRST_INHERITED; fd < FIRST_INHERITED + count; fd++) {
-        struct socket_name name = { .size = sizeof name.v6 };
-        int listens = 0;
-        socklen_t size = sizeof listens;
-        if (getsockname(fd, &name.any, &name.size) != 0 || !is_same(&name, wanted) ||
-            getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || !listens)
+        struct socket_name name;
+        if (is_used(s, fd) || !get_name(fd, &name))
             continue;
-        (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-        return fd;
+        LOG(LOG_WARNING, "supervisor.socket-unused",
+            LOG_NUMBER("port", ntohs(name.any.sa_family == AF_INET ? name.v4.sin_port : name.v6.sin6_port)),
+            LOG_WORD("hint", "no address of listen.address with a port of ours: correct the .socket unit, listen.address or listen.port_offset"));
+        close(fd);
     }
-    return -1;
+}
+
+static void set_options(int fd)
+{
+    const int yes = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes); /* what is accepted inherits it */
+    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+    (void)fcntl(fd, F_SETFL, O_NONBLOCK); /* workers share it: who comes too late must not wait in accept() */
 }
 
 static int open_one(const struct socket_name *name)
 {
     const int yes = 1;
-    int fd = find_inherited(name);
-    if (fd < 0)
-        fd = socket(name->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    else
-        return fd;
+    int fd = socket(name->any.sa_family, SOCK_STREAM, 0);
     if (fd < 0)
         return -1;
+    set_options(fd);
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes); /* what is accepted inherits it */
     if (name->any.sa_family == AF_INET6)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes);
     if (bind(fd, &name->any, name->size) == 0 && listen(fd, BACKLOG) == 0)
@@ -133,15 +182,21 @@ static const char *advice(int error)
 
 static bool is_any(struct ip ip) { return ip_equal(ip, (struct ip){ 0 }); }
 
-/* NOT_FOUND: the machine has no IPv6, and "::" only meant "whatever there is". */
+/* NOT_FOUND: the machine has no IPv6, and "::" only meant "whatever there is".  EXISTS: another socket serves it already. */
 static enum status open_port(const struct supervisor *s, struct slice address, uint16_t number, msec until, int *out_fd)
 {
     struct ip ip;
     TRY(ip_parse(address, &ip));
     struct socket_name name = name_of(ip, number);
-    int fd;
-    while ((fd = open_one(&name)) < 0 && errno == EADDRINUSE && clock_now() < until)
-        (void)poll(NULL, 0, RETRY);
+    bool covered;
+    int fd = find_inherited(&name, &covered);
+    if (fd >= 0)
+        set_options(fd);
+    else if (covered)
+        return STATUS_EXISTS;
+    else
+        while ((fd = open_one(&name)) < 0 && errno == EADDRINUSE && clock_now() < until)
+            (void)poll(NULL, 0, RETRY);
     if (fd < 0 && is_any(ip) && s->settings->listen_address.count > 1 && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
         return STATUS_NOT_FOUND;
     if (fd < 0) {
@@ -165,12 +220,34 @@ static enum status open_address(struct supervisor *s, struct slice address, msec
             LOG(LOG_WARNING, "supervisor.no-ipv6", LOG_TEXT("address", address));
             return STATUS_OK;
         }
+        if (status == STATUS_EXISTS)
+            continue;
         TRY(status);
         port->service = standard->service;
         port->role = standard->role;
         s->port_count++;
     }
     return STATUS_OK;
+}
+
+/* ---- all of them ---- */
+
+/* What they were opened for: SIGHUP cannot move them, for ports below 1024 the rights may be gone. */
+static void print_wanted(const struct supervisor *s, struct buf *out)
+{
+    enum status status = buf_print(out, "%u %d", s->settings->port_offset, s->boot.pairs.count > 0);
+    for (size_t i = 0; i < s->settings->listen_address.count && status == STATUS_OK; i++)
+        status = buf_print(out, " %.*s", (int)s->settings->listen_address.rows[i].len, s->settings->listen_address.rows[i].ptr);
+    (void)status; /* cut short it still tells apart what differs before */
+}
+
+bool ports_are_others(const struct supervisor *s)
+{
+    struct buf now = BUF(LIMIT_SETTINGS_FILE);
+    print_wanted(s, &now);
+    bool others = !slice_equal(buf_slice(&now), buf_slice(&s->ports_wanted));
+    buf_done(&now);
+    return others;
 }
 
 enum status ports_open(struct supervisor *s)
@@ -181,6 +258,9 @@ enum status ports_open(struct supervisor *s)
         TRY(open_address(s, s->settings->listen_address.rows[i], until));
     if (s->boot.pairs.count == 0)
         LOG(LOG_WARNING, "supervisor.no-certificate", LOG_WORD("hint", "tls.certificate is empty: ports 465 and 995 stay closed"));
+    close_unused(s);
+    s->ports_wanted = BUF(LIMIT_SETTINGS_FILE);
+    print_wanted(s, &s->ports_wanted);
     if (s->port_count > 0)
         return STATUS_OK;
     fprintf(stderr, "ekirei: listen.address names no address of this machine\n");
@@ -192,6 +272,7 @@ void ports_close(struct supervisor *s)
     for (size_t i = 0; i < s->port_count; i++)
         close(s->ports[i].fd);
     s->port_count = 0;
+    buf_done(&s->ports_wanted);
     release(s->ports);
     s->ports = NULL;
 }

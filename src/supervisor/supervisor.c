@@ -288,6 +288,9 @@ static void reload(struct supervisor *s)
     }
     buf_done(&why);
     LOG(LOG_INFO, "supervisor.reloading");
+    if (ports_are_others(s))
+        LOG(LOG_WARNING, "supervisor.ports-unchanged",
+            LOG_WORD("hint", "listen.address, listen.port_offset or the first tls.certificate changed: the old ports stay open until the server is restarted"));
     renew_tickets(s);
     s->reloading = true;
     boot_all(s);

@@ -120,7 +120,11 @@ class House:
         return (self.top / "log").read_text(errors="replace")
 
     def pids(self):
-        return {file.stem: int(file.read_text()) for file in (self.dir / "run").glob("*.pid")}
+        found = {}
+        for file in (self.dir / "run").glob("*.pid"):
+            with contextlib.suppress(FileNotFoundError):  # that process has just ended
+                found[file.stem] = int(file.read_text())
+        return found
 
     def port(self, service):
         return STANDARD[service] + self.offset

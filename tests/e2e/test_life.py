@@ -178,6 +178,21 @@ class Life(unittest.TestCase):
             until(lambda: "ekirei.conf:1" in house.logged(), what="the refusal with its line")
             self.assertTrue(announced())
 
+    def test_reload_that_would_move_ports_says_so(self):
+        with House() as house:
+            conf = house.dir / "ekirei.conf"
+            before = conf.read_text()
+            os.kill(house.process.pid, signal.SIGHUP)
+            until(lambda: "supervisor.reloaded" in house.logged(), what="reload in the log")
+            self.assertNotIn("supervisor.ports-unchanged", house.logged())
+            for at, after in enumerate((re.sub(r"port_offset = \d+", "port_offset = 1", before), before.replace(HOST, "127.0.0.2"), before), 1):
+                conf.write_text(after)
+                os.kill(house.process.pid, signal.SIGHUP)
+                until(lambda: house.logged().count("supervisor.reloaded") == at + 1, what="reload in the log")
+                warnings = re.findall(r"supervisor\.ports-unchanged.*restart", house.logged())
+                self.assertEqual(len(warnings), min(at, 2), after)
+                house.send("bob@acc.test")  # at the old place
+
     def test_new_certificate_without_dropping_sessions(self):
         with House() as house, House(domain="acc.test", serve=False) as other:
             with house.smtp("submission", login="alice@acc.test") as old:
