@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,6 +20,11 @@ struct line {
 };
 
 #define LINE_END " ...\n"
+
+/* Lines that wait to be written together; LIMIT_LOG_LINE is PIPE_BUF, so that no other process's line gets between them. */
+static char gathered[LIMIT_LOG_LINE];
+static atomic_size_t gathered_len; /* whole lines: must() in another thread may look */
+static _Thread_local bool gathers;
 
 static void put(struct line *line, struct slice s)
 {
@@ -104,6 +110,24 @@ void log_open(const char *name, enum log_level at_least)
     least = at_least;
 }
 
+/* A log that cannot be written is not worth a role's life. */
+static void write_out(struct slice octets)
+{
+    while (write(2, octets.ptr, octets.len) < 0 && errno == EINTR)
+        continue;
+}
+
+static void gather(struct slice line, bool now)
+{
+    if (line.len > sizeof gathered - atomic_load(&gathered_len))
+        log_flush();
+    size_t len = atomic_load(&gathered_len);
+    memcpy(gathered + len, line.ptr, line.len);
+    atomic_store(&gathered_len, len + line.len);
+    if (now)
+        log_flush();
+}
+
 void log_event(enum log_level level, const char *event, const struct log_field *fields)
 {
     static const char *const levels[] = { "debug", "info", "warning", "error" };
@@ -128,10 +152,28 @@ void log_event(enum log_level level, const char *event, const struct log_field *
     struct slice end = line.full ? S(LINE_END) : S("\n");
     memcpy(line.octets + line.len, end.ptr, end.len);
     line.len += end.len;
-    /* A log that cannot be written is not worth a role's life. */
-    while (write(2, line.octets, line.len) < 0 && errno == EINTR)
-        continue;
+    if (gathers)
+        gather((struct slice){ line.octets, line.len }, level >= LOG_WARNING);
+    else
+        write_out((struct slice){ line.octets, line.len });
     errno = saved;
+}
+
+void log_flush(void)
+{
+    size_t len = atomic_load(&gathered_len);
+    if (len == 0)
+        return;
+    int saved = errno;
+    write_out((struct slice){ gathered, len });
+    atomic_store(&gathered_len, 0);
+    errno = saved;
+}
+
+void log_gather(bool on)
+{
+    log_flush();
+    gathers = on;
 }
 
 const char *log_errno(void) { return strerror(errno); }

@@ -4,9 +4,12 @@
  *
  * Values are quoted where they hold a space, quote or '='; every octet outside printable ASCII and valid UTF-8 is written as
  * \xNN, and a value is cut at LIMIT_LOG_VALUE: no peer can forge a line (C154).  struct secret has no field maker.
- * Lines go to descriptor 2 with one write(2) each, so that lines of several processes do not mix.
+ * Lines go to descriptor 2 whole, so that lines of several processes do not mix: with one write(2) each, or, in a thread that gathers, with one for as
+ * many as are atomic on a pipe.  A warning or error goes at once, with what waits before it; so does all that waits when must() fails.
  * base, mail and proto never log. */
 #pragma once
+
+#include <stdbool.h>
 
 #include "base/ip.h"
 #include "base/slice.h"
@@ -32,4 +35,8 @@ struct log_field {
 
 void log_open(const char *role, enum log_level least); /* role is kept, not copied */
 void log_event(enum log_level level, const char *event, const struct log_field *fields);
+/* This thread gathers its lines from now on, or no longer: the loop's, which calls log_flush() before it tells anybody anything and before it sleeps.
+ * At most one thread of a process.  Also before fork() and _exit(). */
+void log_gather(bool on);
+void log_flush(void);                                  /* writes what is gathered */
 const char *log_errno(void);                           /* text of errno, until the next call */

@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "base/must.h"
 #include "base/testing.h"
 
 /* The line that one event writes, taken off descriptor 2. */
@@ -136,6 +138,73 @@ static void errno_survives(void **state)
     assert_text(event(), "x error=\"No such file or directory\"\n");
 }
 
+static void gathered_lines_go_together(void **state)
+{
+    (void)state;
+    log_gather(true);
+    LOG(LOG_INFO, "one");
+    LOG(LOG_INFO, "two");
+    assert_int_equal(line().len, 0);
+    log_flush();
+    struct slice both = line();
+    size_t first = slice_find(both, '\n');
+    assert_true(slice_ends_nocase(slice_upto(both, first), S(" one")));
+    assert_true(slice_ends_nocase(both, S(" two\n")));
+    log_flush();
+    assert_int_equal(line().len, 0);
+    LOG(LOG_INFO, "three");
+    LOG(LOG_WARNING, "four"); /* takes what is before it along */
+    both = line();
+    assert_true(slice_has(both, S(" three\n")) && slice_ends_nocase(both, S(" four\n")));
+    LOG(LOG_INFO, "five");
+    log_gather(false);
+    assert_text(event(), "five\n");
+    LOG(LOG_INFO, "six");
+    assert_text(event(), "six\n");
+}
+
+/* What does not fit behind the others goes in a write of its own, and no line is cut. */
+static void a_gathered_write_is_atomic_on_a_pipe(void **state)
+{
+    (void)state;
+    char value[LIMIT_LOG_VALUE];
+    memset(value, 'a', sizeof value);
+    log_gather(true);
+    size_t whole = 0, writes = 0;
+    for (int i = 0; i < 40; i++) {
+        LOG(LOG_INFO, "x", LOG_TEXT("v", ((struct slice){ value, sizeof value })));
+        struct slice text = line();
+        writes += text.len > 0;
+        assert_in_range(text.len, 0, LIMIT_LOG_LINE);
+        assert_true(text.len == 0 || text.ptr[text.len - 1] == '\n');
+        for (size_t at = 0; at < text.len; at++)
+            whole += text.ptr[at] == '\n';
+    }
+    log_gather(false);
+    struct slice rest = line();
+    for (size_t at = 0; at < rest.len; at++)
+        whole += rest.ptr[at] == '\n';
+    assert_int_equal(whole, 40);
+    assert_in_range(writes, 2, 5);
+}
+
+static void what_is_gathered_survives_a_bug(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        log_gather(true);
+        LOG(LOG_INFO, "before");
+        must_failed("x", "y.c", 1);
+    }
+    int how;
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_true(WIFSIGNALED(how));
+    struct slice text = line();
+    assert_true(slice_has(text, S(" before\n")) && slice_has(text, S("must(x) failed at y.c:1\n")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +214,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(C154_long_values_are_cut, catch_stderr, release_stderr),
         cmocka_unit_test_setup_teardown(C154_long_lines_are_cut_at_a_field, catch_stderr, release_stderr),
         cmocka_unit_test_setup_teardown(errno_survives, catch_stderr, release_stderr),
+        cmocka_unit_test_setup_teardown(gathered_lines_go_together, catch_stderr, release_stderr),
+        cmocka_unit_test_setup_teardown(a_gathered_write_is_atomic_on_a_pipe, catch_stderr, release_stderr),
+        cmocka_unit_test_setup_teardown(what_is_gathered_survives_a_bug, catch_stderr, release_stderr),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

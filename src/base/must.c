@@ -4,9 +4,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/log.h"
+
 _Noreturn void must_failed(const char *condition, const char *file, int line)
 {
     char text[512];
+    log_flush(); /* what led to this */
     int len = snprintf(text, sizeof text, "ekirei[%d]: must(%s) failed at %s:%d\n", (int)getpid(), condition, file, line);
     if (len > (int)sizeof text - 1)
         len = (int)sizeof text - 1;

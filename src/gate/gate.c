@@ -115,6 +115,7 @@ static void on_control(void *context, const struct control_message *message)
         stop(gate);
         break;
     case CONTROL_GONE:
+        log_flush();
         _exit(0); /* nobody is there who could start another */
     default:
         break;

@@ -231,6 +231,7 @@ void keeper_stop(struct keeper *keeper)
     close_pool(keeper, STAGE_WRITE);
     drop_waiting(&keeper->claims); /* those that were under way */
     (void)task_retry_late(keeper);
+    log_flush(); /* before the answers, as at the end of any pass */
     while (!list_is_empty(&keeper->clients)) {
         struct client *client = list_element(keeper->clients.next, struct client, node);
         channel_drain(client->channel, DRAIN);
@@ -260,6 +261,7 @@ static void on_control(void *context, const struct control_message *message)
         keeper_stop(keeper);
         return;
     case CONTROL_GONE:
+        log_flush();
         _exit(1); /* nothing that was answered is lost: it is on the disk */
     default:
         if (message->fd >= 0)

@@ -1,5 +1,6 @@
 #include "net/loop.h"
 
+#include "base/log.h"
 #include "base/must.h"
 
 static void run_flushes(struct loop *loop)
@@ -15,7 +16,9 @@ static void run_flushes(struct loop *loop)
 static void on_before_sleep(uv_prepare_t *handle)
 {
     struct loop *loop = handle->data;
+    log_flush(); /* first: what anybody is told now stands in the log */
     run_flushes(loop);
+    log_flush();
     loop->now = 0; /* the sleep may be long */
 }
 
@@ -32,7 +35,9 @@ void loop_init(struct loop *loop)
 void loop_run(struct loop *loop)
 {
     loop->now = 0;
+    log_gather(true);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
+    log_gather(false);
     /* libuv leaves at once when it is told to, before the end of the pass. */
     run_flushes(loop);
 }

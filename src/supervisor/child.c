@@ -156,6 +156,7 @@ static pid_t spawn(const struct child *child, int control, int boot)
     sigset_t all, before;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
+    log_flush(); /* or the child would have those lines, too */
     pid_t pid = fork();
     if (pid == 0)
         become_role(child, control, boot);
