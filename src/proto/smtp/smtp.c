@@ -17,6 +17,8 @@ enum need {
     LOGIN = 4,     /* AUTH is offered here */
     LANE = 8,      /* a secret may be shown on this connection */
     NOBODY = 16,   /* nobody is logged in */
+    LAST = 32,     /* nothing stands behind it: what comes next depends on its reply (RFC 2920 3.1, C015) */
+    LAST_ON_MX = 64, /* the same, but devices and old scripts do it on submission (D58) */
 };
 
 enum argument { ARGUMENT_NONE, ARGUMENT_ANY, ARGUMENT_SOME };
@@ -51,13 +53,13 @@ static enum status put_mechanisms(struct session *s, struct buf *out);
 /* clang-format off */
 static const struct command commands[] = {
     /* verb       legal in               needs                          argument       worth handler        elsewhere           keyword */
-    { "EHLO",     ANY_STATE,             NOTHING,                       ARGUMENT_SOME, JUNK, cmd_ehlo,      REPLY_NONE,          NULL },
-    { "HELO",     ANY_STATE,             NOTHING,                       ARGUMENT_SOME, JUNK, cmd_helo,      REPLY_NONE,          NULL },
-    { "STARTTLS", IDLE,                  PLAINTEXT | NOBODY,            ARGUMENT_NONE, JUNK, cmd_starttls,  REPLY_TLS_TOO_LATE,  "STARTTLS" },
+    { "EHLO",     ANY_STATE,             LAST_ON_MX,                    ARGUMENT_SOME, JUNK, cmd_ehlo,      REPLY_NONE,          NULL },
+    { "HELO",     ANY_STATE,             LAST_ON_MX,                    ARGUMENT_SOME, JUNK, cmd_helo,      REPLY_NONE,          NULL },
+    { "STARTTLS", IDLE,                  PLAINTEXT | NOBODY | LAST,     ARGUMENT_NONE, JUNK, cmd_starttls,  REPLY_TLS_TOO_LATE,  "STARTTLS" },
     { "AUTH",     SMTP_READY,            LOGIN | EHLO | NOBODY | LANE,  ARGUMENT_SOME, WORK, smtp_cmd_auth, REPLY_LOGIN_IN_MAIL, "AUTH", put_mechanisms },
     { "MAIL",     SMTP_READY,            NOTHING,                       ARGUMENT_SOME, WORK, smtp_cmd_mail, REPLY_NESTED_MAIL,   NULL },
     { "RCPT",     SMTP_MAIL | SMTP_RCPT, NOTHING,                       ARGUMENT_SOME, WORK, smtp_cmd_rcpt, REPLY_SEQUENCE,      NULL },
-    { "DATA",     SMTP_RCPT,             NOTHING,                       ARGUMENT_NONE, WORK, smtp_cmd_data, REPLY_NEEDS_RCPT,    NULL },
+    { "DATA",     SMTP_RCPT,             LAST,                          ARGUMENT_NONE, WORK, smtp_cmd_data, REPLY_NEEDS_RCPT,    NULL },
     { "BDAT",     ANY_STATE,             NOTHING,                       ARGUMENT_ANY,  WORK, smtp_cmd_bdat, REPLY_NONE,          "CHUNKING" },
     { "RSET",     ANY_STATE,             NOTHING,                       ARGUMENT_NONE, JUNK, cmd_rset,      REPLY_NONE,          NULL },
     { "NOOP",     ANY_STATE,             NOTHING,                       ARGUMENT_ANY,  JUNK, cmd_noop,      REPLY_NONE,          NULL },
@@ -185,6 +187,9 @@ static enum smtp_reply missing_need(const struct session *s, const struct comman
 static enum smtp_reply refusal(const struct session *s, const struct command *command, struct slice argument)
 {
     const struct smtp *smtp = s->state;
+    /* C015, C052: before all else, or what was meant as a message, or was said in clear, is read as commands behind a 503. */
+    if (smtp->more_behind && ((command->needs & LAST) || ((command->needs & LAST_ON_MX) && !smtp->submission)))
+        return REPLY_EARLY_TALK;
     enum smtp_reply missing = missing_need(s, command);
     if (missing != REPLY_NONE)
         return missing;
@@ -332,10 +337,6 @@ static void cmd_ehlo(struct session *s, struct slice argument)
 static void cmd_starttls(struct session *s, struct slice argument)
 {
     (void)argument;
-    if (smtp_of(s)->more_behind) { /* C052: what was sent in clear behind STARTTLS is never read */
-        smtp_refuse(s, REPLY_EARLY_TALK, NO_SLICE);
-        return;
-    }
     smtp_say(s, REPLY_GO_TLS, NO_SLICE);
     session_want_tls(s);
 }

@@ -29,7 +29,7 @@ const struct smtp_reply_row smtp_replies[REPLY_COUNT] = {
     [REPLY_REVOKED]             = { 421, "4.7.0", "The account or its password was changed, please log in again", true },
     [REPLY_ENDLESS]             = { 421, "4.3.0", "The message has no end", true },
     [REPLY_NOT_HTTP]            = { 554, "5.5.0", "This is a mail server", true },
-    [REPLY_EARLY_TALK]          = { 554, "5.5.0", "Nothing may follow STARTTLS before TLS is up", true },
+    [REPLY_EARLY_TALK]          = { 554, "5.5.0", "Nothing may be sent before the reply to this", true },
     [REPLY_BAD_CHUNK]           = { 501, "5.5.4", "BDAT needs a size, and LAST or nothing behind it", true },
     [REPLY_HUGE_CHUNK]          = { 552, "5.3.4", "The chunk is larger than any message may be", true },
 
