@@ -111,6 +111,7 @@ enum mail_verdict {
     MAIL_DISK_FULL,         /* 452 4.3.1 */
     MAIL_TEMPORARY,         /* 451 4.3.0 */
     MAIL_LEASE_OVER,        /* 530: the lease died between RCPT and the end of data */
+    MAIL_NOT_QUALIFIED,     /* 554 5.1.2: a domain elsewhere without a dot (RFC 6409 4.2) */
 };
 
 /* How the right to send was proved; goes to the log and into Received. */

@@ -134,6 +134,7 @@ static enum status add_recipient(struct task *task, struct delivery *d, struct s
     right->facts.domain_is_ours = found.ours;
     right->facts.recipient_exists = found.count > 0 || found.disabled || found.endless;
     right->facts.recipient_disabled = found.disabled && found.count == 0;
+    right->facts.domain_is_bare = found.bare;
     struct relay_verdict verdict = relay_rcpt(&right->facts);
     if (verdict.verdict == MAIL_OK && found.endless)
         verdict.verdict = MAIL_TOO_MANY_TARGETS;

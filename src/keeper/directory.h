@@ -96,6 +96,7 @@ struct resolution {
     uint32_t count;
     bool ours;     /* the domain is ours, or it is <postmaster> */
     bool disabled; /* it exists, but nobody can get it */
+    bool bare;     /* its domain is not ours and has no dot: "squeaky" */
     bool endless;  /* aliases without end, or too many targets (C214) */
 };
 /* `text` is canonical, from a gate: read again.  MALFORMED where it is no address.  An address elsewhere is one remote

@@ -151,6 +151,8 @@ static enum status resolve(struct walk *w, struct slice text)
     } else {
         struct slice copy;
         TRY(arena_copy(w->arena, text, &copy));
+        struct slice domain = slice_from(key, slice_find_last(key, '@') + 1);
+        w->out->bare = slice_find(domain, '.') == domain.len && !slice_starts(domain, S("["));
         add_target(w, 0, copy);
     }
     map_done(&w->visited);

@@ -156,6 +156,7 @@ void serve_rcpt(struct task *task)
     right.facts.domain_is_ours = found.ours;
     right.facts.recipient_exists = found.count > 0 || found.disabled || found.endless;
     right.facts.recipient_disabled = found.disabled && found.count == 0;
+    right.facts.domain_is_bare = found.bare;
     struct relay_verdict verdict = relay_rcpt(&right.facts);
     if (verdict.verdict == MAIL_OK && found.endless)
         verdict.verdict = MAIL_TOO_MANY_TARGETS;

@@ -55,5 +55,8 @@ struct relay_verdict relay_rcpt(const struct relay_facts *facts)
     }
     if (mail.proof == PROOF_NONE)
         return refused(MAIL_NOT_LOCAL);
-    return facts->internal_only ? refused(MAIL_INTERNAL_ONLY) : mail;
+    if (facts->internal_only)
+        return refused(MAIL_INTERNAL_ONLY);
+    /* RFC 6409 4.2: "The MSA MUST ensure that all domains in the SMTP envelope are fully qualified." */
+    return facts->domain_is_bare ? refused(MAIL_NOT_QUALIFIED) : mail;
 }

@@ -19,6 +19,7 @@ struct relay_facts {
     bool domain_is_ours;
     bool recipient_exists;    /* account, alias, catch-all, postmaster */
     bool recipient_disabled;
+    bool domain_is_bare;      /* a single label, "squeaky": nobody's but, perhaps, ours */
 };
 
 struct relay_verdict {

@@ -40,6 +40,9 @@ static const struct row rows[] = {
     /* login */
     { "login to foreign",         { LOGIN, THEIRS, FOREIGN },                           MAIL_OK, MAIL_OK, PROOF_LOGIN },
     { "login to ours",            { LOGIN, THEIRS, OURS },                              MAIL_OK, MAIL_OK, PROOF_LOGIN },
+    { "login to a bare domain",   { LOGIN, THEIRS, FOREIGN, .domain_is_bare = true },   MAIL_OK, MAIL_NOT_QUALIFIED, PROOF_NONE },
+    { "login to our bare domain", { LOGIN, THEIRS, OURS, .domain_is_bare = true },      MAIL_OK, MAIL_OK, PROOF_LOGIN },
+    { "outside to a bare domain", { FOREIGN, .domain_is_bare = true },                  MAIL_OK, MAIL_NOT_LOCAL, PROOF_NONE },
     { "login, spoofed",           { LOGIN, FOREIGN },                                   MAIL_FOREIGN_SENDER, MAIL_FOREIGN_SENDER, PROOF_NONE },
     { "login, spoofed to ours",   { LOGIN, OURS },                                      MAIL_FOREIGN_SENDER, MAIL_FOREIGN_SENDER, PROOF_NONE },
     { "login, null sender",       { LOGIN, .sender_is_null = true, FOREIGN },           MAIL_OK, MAIL_OK, PROOF_LOGIN },
@@ -79,7 +82,7 @@ static void test_table(void **state)
     }
 }
 
-#define FACTS 11
+#define FACTS 12
 
 static struct relay_facts facts_of(unsigned bits)
 {
@@ -95,6 +98,7 @@ static struct relay_facts facts_of(unsigned bits)
         .domain_is_ours = bits >> 8 & 1,
         .recipient_exists = bits >> 9 & 1,
         .recipient_disabled = bits >> 10 & 1,
+        .domain_is_bare = bits >> 11 & 1,
     };
 }
 
@@ -106,7 +110,7 @@ static void check_laws(const struct relay_facts *f)
     bool said_yes = rcpt.verdict == MAIL_OK;
 
     if (said_yes && !f->domain_is_ours) /* no open relay */
-        assert_true(proved && rcpt.proof != PROOF_NONE && !f->internal_only);
+        assert_true(proved && rcpt.proof != PROOF_NONE && !f->internal_only && !f->domain_is_bare);
     if (f->submission && !proved) /* C051 */
         assert_true(mail.verdict == MAIL_PROVE_YOURSELF && rcpt.verdict == MAIL_PROVE_YOURSELF);
     if (f->submission && mail.verdict == MAIL_OK) /* no spoofed sender, in all three proofs */
@@ -140,7 +144,7 @@ static void test_all_facts(void **state)
         without.logged_in = without.has_lease = without.listed_network = false;
         if (relay_rcpt(&facts).verdict != MAIL_OK && !facts.domain_is_ours)
             assert_int_not_equal(relay_rcpt(&without).verdict, MAIL_OK);
-        struct relay_facts other = facts_of(bits ^ 7u << 8);
+        struct relay_facts other = facts_of(bits ^ 15u << 8);
         assert_int_equal(relay_mail(&facts).verdict, relay_mail(&other).verdict);
     }
 }

@@ -57,6 +57,11 @@ class Relay(unittest.TestCase):
         self.assertEqual(submit("alice@acc.test", 'From: "bob@acc.test" <alice@acc.test>\r\n'), 250)
         self.assertEqual(submit("alice+news@acc.test", "From: Team <team@acc.test>\r\n"), 250)
 
+    def test_submission_to_a_domain_without_a_dot(self):
+        """RFC 6409 4.2; an address literal is complete, and so is <postmaster>."""
+        self.assertEqual(self.codes("<alice@acc.test>", "<v@squeaky>", "<v@localhost>", "<v@[192.0.2.1]>", "<postmaster>", "<v@elsewhere.test>",
+                                    service="submission", login="alice@acc.test"), [554, 554, 250, 250, 250])
+
     def test_device_for_internal_mail_only(self):
         secret = self.house.device("alice@acc.test", "camera", "--allow", "smtp,internal-only")
         with self.house.smtp("submission") as client:

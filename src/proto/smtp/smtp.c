@@ -59,11 +59,11 @@ static const struct command commands[] = {
     { "AUTH",     SMTP_READY,            LOGIN | EHLO | NOBODY | LANE,  ARGUMENT_SOME, WORK, smtp_cmd_auth, REPLY_LOGIN_IN_MAIL, "AUTH", put_mechanisms },
     { "MAIL",     SMTP_READY,            NOTHING,                       ARGUMENT_SOME, WORK, smtp_cmd_mail, REPLY_NESTED_MAIL,   NULL },
     { "RCPT",     SMTP_MAIL | SMTP_RCPT, NOTHING,                       ARGUMENT_SOME, WORK, smtp_cmd_rcpt, REPLY_SEQUENCE,      NULL },
-    { "DATA",     SMTP_RCPT,             LAST,                          ARGUMENT_NONE, WORK, smtp_cmd_data, REPLY_NEEDS_RCPT,    NULL },
+    { "DATA",     SMTP_RCPT | SMTP_CHUNKS, LAST,                        ARGUMENT_NONE, WORK, smtp_cmd_data, REPLY_NEEDS_RCPT,    NULL },
     { "BDAT",     ANY_STATE,             NOTHING,                       ARGUMENT_ANY,  WORK, smtp_cmd_bdat, REPLY_NONE,          "CHUNKING" },
     { "RSET",     ANY_STATE,             NOTHING,                       ARGUMENT_NONE, JUNK, cmd_rset,      REPLY_NONE,          NULL },
     { "NOOP",     ANY_STATE,             NOTHING,                       ARGUMENT_ANY,  JUNK, cmd_noop,      REPLY_NONE,          NULL },
-    { "VRFY",     ANY_STATE,             NOTHING,                       ARGUMENT_ANY,  JUNK, cmd_vrfy,      REPLY_NONE,          NULL },
+    { "VRFY",     ANY_STATE,             NOTHING,                       ARGUMENT_SOME, JUNK, cmd_vrfy,      REPLY_NONE,          NULL },
     { "EXPN",     ANY_STATE,             NOTHING,                       ARGUMENT_ANY,  JUNK, cmd_expn,      REPLY_NONE,          NULL },
     { "HELP",     ANY_STATE,             NOTHING,                       ARGUMENT_ANY,  JUNK, cmd_help,      REPLY_NONE,          "HELP" },
     { "QUIT",     ANY_STATE,             NOTHING,                       ARGUMENT_ANY,  WORK, cmd_quit,      REPLY_NONE,          NULL },
@@ -207,12 +207,21 @@ static bool is_junk(struct smtp *smtp, const struct command *command)
     return command->worth == JUNK && ++smtp->junk > LIMIT_SESSION_JUNK;
 }
 
+/* RFC 5321 4.1.1: it "SHOULD" be tolerated, tabs as well. */
+static struct slice without_trailing_space(struct slice text)
+{
+    while (text.len > 0 && (text.ptr[text.len - 1] == ' ' || text.ptr[text.len - 1] == '\t'))
+        text.len--;
+    return text;
+}
+
 static void run_command(struct session *s, struct slice text)
 {
     struct smtp *smtp = smtp_of(s);
-    size_t space = slice_find(text, ' ');
-    struct slice argument = slice_trim(slice_from(text, space));
-    const struct command *command = find_command(slice_upto(text, space));
+    struct slice said = without_trailing_space(text);
+    size_t space = slice_find(said, ' ');
+    struct slice argument = slice_trim(slice_from(said, space));
+    const struct command *command = find_command(slice_upto(said, space));
     smtp->verb = command ? command->verb : NULL;
     if (!command) {
         smtp_refuse(s, REPLY_UNKNOWN, NO_SLICE);

@@ -79,6 +79,32 @@ static void put_notify(struct client *c, uint8_t notify)
     }
 }
 
+static uint32_t point_of(struct slice character)
+{
+    uint32_t point = (unsigned char)character.ptr[0] & (0x7fu >> character.len);
+    for (size_t i = 1; i < character.len; i++)
+        point = point << 6 | ((unsigned char)character.ptr[i] & 0x3f);
+    return point;
+}
+
+/* The type utf-8 has a quoting of its own, which is not xtext; what stands there in plain UTF-8 is quoted for a host
+ * without SMTPUTF8 (RFC 6533 3). */
+static void put_original(struct client *c, struct slice type, struct slice address)
+{
+    if (!slice_equal_nocase(type, S("utf-8"))) {
+        put_xtext(c, address);
+        return;
+    }
+    while (address.len > 0) {
+        size_t len = slice_utf8_prefix(address);
+        struct slice character = slice_upto(address, len > 0 ? len : 1);
+        enum status status = len < 2 || c->offers.utf8 ? buf_put(&c->out, character)
+                                                       : buf_print(&c->out, "\\x{%X}", (unsigned)point_of(character));
+        must(status == STATUS_OK);
+        address = slice_from(address, character.len);
+    }
+}
+
 /* RFC 3461 4.1, 4.2: what the sender asked for goes on unchanged. */
 static void put_rcpt(struct client *c, const struct client_rcpt *rcpt)
 {
@@ -91,7 +117,7 @@ static void put_rcpt(struct client *c, const struct client_rcpt *rcpt)
         if (colon < rcpt->orcpt.len) {
             client_say(c, S(" ORCPT="));
             client_say(c, slice_upto(rcpt->orcpt, colon + 1));
-            put_xtext(c, slice_from(rcpt->orcpt, colon + 1));
+            put_original(c, slice_upto(rcpt->orcpt, colon), slice_from(rcpt->orcpt, colon + 1));
         }
     }
     client_say(c, S("\r\n"));

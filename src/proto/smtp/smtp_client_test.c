@@ -154,6 +154,23 @@ static void test_pipelining(void **state)
     expect(3, SETTLE_DEFERRED, "552 5.2.2 too many"); /* RFC 5321 4.5.3.1.10 */
 }
 
+/* RFC 6533 3: an ORCPT of type utf-8 is not xtext: as it is for hosts with SMTPUTF8, quoted for others. */
+static void test_original_in_utf8(void **state)
+{
+    (void)state;
+    static const struct { const char *offer, *said; } rows[] = {
+        { "250-x.test\r\n250-DSN\r\n250 SMTPUTF8\r\n", "RCPT TO:<r1@x.test> ORCPT=utf-8;\xce\xb1\\x{2B}b@y.test\r\n" },
+        { "250-x.test\r\n250 DSN\r\n", "RCPT TO:<r1@x.test> ORCPT=utf-8;\\x{3B1}\\x{2B}b@y.test\r\n" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct client_job job = job_to(1);
+        rcpts[0].orcpt = S("utf-8;\xce\xb1\\x{2B}b@y.test");
+        PLAY(&job, HELLO, { SERVER, rows[i].offer }, { CLIENT, "MAIL FROM:<a@us.test>\r\n" }, { SERVER, "250 ok\r\n" },
+            { CLIENT, rows[i].said }, { SERVER, "550 no\r\n" }, QUIT);
+        expect(0, SETTLE_FAILED, "550 no");
+    }
+}
+
 /* More RCPTs than one group: the next one waits for the replies to the last. */
 static void test_groups(void **state)
 {
@@ -379,7 +396,7 @@ static void test_deadlines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain), cmocka_unit_test(test_pipelining), cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_plain), cmocka_unit_test(test_pipelining), cmocka_unit_test(test_original_in_utf8), cmocka_unit_test(test_groups),
         cmocka_unit_test(test_all_refused), cmocka_unit_test(test_refusals), cmocka_unit_test(test_helo),
         cmocka_unit_test(test_tls), cmocka_unit_test(test_c055_injection), cmocka_unit_test(test_c047_hostile_replies),
         cmocka_unit_test(test_not_tried), cmocka_unit_test(test_chunks), cmocka_unit_test(test_deadlines),

@@ -306,6 +306,10 @@ void smtp_cmd_data(struct session *s, struct slice argument)
 {
     struct smtp *smtp = smtp_of(s);
     (void)argument;
+    if (smtp->state == SMTP_CHUNKS) { /* RFC 3030 2: never both in one transaction */
+        smtp_refuse(s, REPLY_SEQUENCE, NO_SLICE);
+        return;
+    }
     if (smtp->mail.body_type == BODY_BINARY) { /* RFC 3030 3 */
         smtp_refuse(s, REPLY_NEEDS_BDAT, NO_SLICE);
         return;

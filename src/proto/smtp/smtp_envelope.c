@@ -287,7 +287,7 @@ static enum smtp_reply read_mail(struct session *s, struct slice rest, struct sl
     }
     enum smtp_reply reply = take_parameters(s, OF_MAIL, rest, out_name);
     if (reply == REPLY_NONE && address.needs_utf8 && !mail->utf8) /* RFC 6531 3.5, C028 */
-        reply = REPLY_NEEDS_SMTPUTF8;
+        reply = REPLY_SENDER_NEEDS_SMTPUTF8;
     return reply;
 }
 

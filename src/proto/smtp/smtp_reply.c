@@ -15,7 +15,7 @@ const struct smtp_reply_row smtp_replies[REPLY_COUNT] = {
     [REPLY_RECIPIENT_OK]        = { 250, "2.1.5", "Recipient OK" },
     [REPLY_CHUNK_OK]            = { 250, "2.0.0", "$ octets received" },
     [REPLY_ACCEPTED]            = { 250, "2.0.0", "Message accepted as $" },
-    [REPLY_NO_VRFY]             = { 252, "2.1.5", "Send some mail, I will do my best" }, /* C050: tells nothing */
+    [REPLY_NO_VRFY]             = { 252, "2.0.0", "Send some mail, I will do my best" }, /* C050: tells nothing; 2.1.5 would call the address valid */
     [REPLY_CHALLENGE]           = { 334, "",      "$" },
     [REPLY_GO_DATA]             = { 354, "",      "Send the message, end it with <CRLF>.<CRLF>" },
 
@@ -50,6 +50,7 @@ const struct smtp_reply_row smtp_replies[REPLY_COUNT] = {
 
     [REPLY_BAD_SENDER]          = { 501, "5.1.7", "Bad sender address" },
     [REPLY_BAD_RECIPIENT]       = { 501, "5.1.3", "Bad recipient address" },
+    [REPLY_SENDER_NEEDS_SMTPUTF8] = { 550, "5.6.7", "An address with non-ASCII letters needs SMTPUTF8" }, /* RFC 6531 3.5 */
     [REPLY_NEEDS_SMTPUTF8]      = { 553, "5.6.7", "An address with non-ASCII letters needs SMTPUTF8" },
     [REPLY_BAD_PARAMETER]       = { 501, "5.5.4", "Bad value of $" },
     [REPLY_TWICE]               = { 501, "5.5.4", "$ was given twice" },
@@ -71,6 +72,7 @@ const struct smtp_reply_row smtp_replies[REPLY_COUNT] = {
     [REPLY_FORGED_AUTHOR]       = { 550, "5.7.1", "The header From or Sender <$> is not an address of your account" },
     [REPLY_NO_SUCH_USER]        = { 550, "5.1.1", "No such user here" },
     [REPLY_NOT_LOCAL]           = { 550, "5.7.1", "Relaying denied" },
+    [REPLY_NOT_QUALIFIED]       = { 554, "5.1.2", "The domain must be fully qualified, as in name.example.org" }, /* RFC 6409 4.2 */
     [REPLY_DISABLED]            = { 550, "5.2.1", "Mailbox disabled" },
     [REPLY_INTERNAL_ONLY]       = { 550, "5.7.1", "You may write to addresses of this server only" },
     [REPLY_LEASE_USED_UP]       = { 452, "4.7.1", "Sent enough for one mail check: check your mail again" },
@@ -107,6 +109,7 @@ static const uint8_t verdicts[] = {
     [MAIL_DISK_FULL]        = REPLY_DISK_FULL,
     [MAIL_TEMPORARY]        = REPLY_TEMPORARY,
     [MAIL_LEASE_OVER]       = REPLY_LEASE_OVER,
+    [MAIL_NOT_QUALIFIED]    = REPLY_NOT_QUALIFIED,
 };
 /* clang-format on */
 
