@@ -20,7 +20,7 @@ struct binding *binding_get(struct keeper *keeper, struct client *client, uint64
     struct binding *binding = binding_find(keeper, client, session);
     if (binding)
         return binding;
-    if (keeper->bindings.count >= BINDINGS_MAX * 64u)
+    if (client->binding_count >= BINDINGS_MAX)
         return NULL;
     binding = alloc(sizeof *binding);
     binding->client = client;
@@ -31,6 +31,7 @@ struct binding *binding_get(struct keeper *keeper, struct client *client, uint64
     struct binding_key key = { client->id, session };
     map_put(&keeper->bindings, map_key(key), binding);
     list_append(&client->bindings, &binding->node);
+    client->binding_count++;
     return binding;
 }
 
@@ -49,6 +50,7 @@ void binding_close(struct keeper *keeper, struct binding *binding)
         keeper->session_count--;
     map_take(&keeper->bindings, map_key(key));
     list_remove(&binding->node);
+    binding->client->binding_count--;
     release(binding);
 }
 

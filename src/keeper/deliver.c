@@ -308,7 +308,8 @@ static bool is_sound(const struct task *task)
 {
     const struct ask_deliver *ask = &task->ask.deliver;
     return ask->recipients.count > 0 && (task->ask.fd >= 0) == (ask->staged > 0) &&
-           (ask->staged == 0 || ask->body.len == 0) && ask->staged <= UINT32_MAX && ask->growth <= UINT32_MAX &&
+           (ask->staged == 0 || ask->body.len == 0) && ask->staged <= UINT32_MAX &&
+           ask->growth <= plain_size(ask) + 2 && /* one for each octet, and a last CRLF */
            plain_size(ask) + ask->growth <= UINT32_MAX;
 }
 

@@ -106,6 +106,12 @@ struct account *directory_login(const struct directory *d, struct slice name)
     return account;
 }
 
+bool directory_is_login(const struct directory *d, struct slice name)
+{
+    struct folded room;
+    return map_find(&d->by_login, fold(name, &room)) != NULL;
+}
+
 bool directory_has_name(const struct directory *d, struct slice name)
 {
     struct folded room;

@@ -64,6 +64,8 @@ struct domain *directory_domain(const struct directory *d, struct slice name);
 struct alias *directory_alias(const struct directory *d, struct slice key);
 /* A login name: an extra name, an address, or a local part that only one account has (C031). */
 struct account *directory_login(const struct directory *d, struct slice name);
+/* Is it an account's extra login name? */
+bool directory_is_login(const struct directory *d, struct slice name);
 /* Is it a login name, or the local part of an account? */
 bool directory_has_name(const struct directory *d, struct slice name);
 /* The oldest enabled account, of `domain` if it has one. */

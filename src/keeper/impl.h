@@ -52,7 +52,8 @@ struct client {
     uint64_t id;
     enum role role;
     uint8_t worker;
-    uint32_t task_count;
+    uint32_t task_count, binding_count, hash_count; /* asks under way; sessions; passwords being hashed */
+    uint64_t held; /* octets: the weights of its tasks */
 };
 
 struct task {
@@ -73,6 +74,7 @@ struct task {
     void (*discard)(struct task *task); /* frees what `state` holds outside the arena; may be NULL */
     void *state;
     uint64_t octets; /* STAGE_WRITE: size of what is written */
+    uint32_t weight; /* octets that it may hold until its answer has left */
     msec due;        /* of a delayed login */
     bool kept;       /* the ask is a copy */
     bool bare;       /* STAGE_WRITE: runs outside a transaction */

@@ -6,7 +6,9 @@
 #include "base/limits.h"
 #include "base/must.h"
 
-#define SEEN_FOR MINUTES(60) /* how long an account counts towards its address being shared */
+#define SEEN_FOR     MINUTES(60)        /* how long an account counts towards its address being shared */
+#define ACCOUNT_MOST 1000u              /* leases of one account: none fills the table alone, from all of an IPv6 network */
+#define PLACES_MOST  (2 * LIMIT_LEASES) /* addresses remembered */
 
 /* An address at which leases were asked for. */
 struct place {
@@ -70,10 +72,11 @@ static struct place *place_find(const struct leases *leases, struct ip peer)
     return map_find(&leases->places, map_key(peer));
 }
 
+/* NULL: there are too many. */
 static struct place *place_get(struct leases *leases, struct ip peer)
 {
     struct place *place = place_find(leases, peer);
-    if (place)
+    if (place || leases->places.count >= PLACES_MOST)
         return place;
     place = alloc(sizeof *place);
     place->peer = peer;
@@ -144,6 +147,37 @@ static struct lease_key key_of(uint32_t account, struct ip peer)
     return key;
 }
 
+/* How many leases an account has. */
+struct tally {
+    uint32_t count;
+};
+
+static uint32_t tally_of(const struct leases *leases, uint32_t account)
+{
+    const struct tally *tally = map_find(&leases->by_account, map_key(account));
+    return tally ? tally->count : 0;
+}
+
+static void count_up(struct leases *leases, uint32_t account)
+{
+    struct tally *tally = map_find(&leases->by_account, map_key(account));
+    if (!tally) {
+        tally = alloc(sizeof *tally);
+        map_put(&leases->by_account, map_key(account), tally);
+    }
+    tally->count++;
+    leases->count++;
+}
+
+static void count_down(struct leases *leases, uint32_t account)
+{
+    struct tally *tally = map_find(&leases->by_account, map_key(account));
+    must(tally && tally->count > 0 && leases->count > 0);
+    if (--tally->count == 0)
+        release(map_take(&leases->by_account, map_key(account)));
+    leases->count--;
+}
+
 /* Whatever is reserved of it is void from now on: its id is never given again. */
 static void end(struct leases *leases, struct lease *lease, enum lease_end why)
 {
@@ -151,7 +185,7 @@ static void end(struct leases *leases, struct lease *lease, enum lease_end why)
     map_take(&leases->by_id, map_key(lease->id));
     map_take(&leases->by_key, map_key(key));
     list_remove(&lease->node);
-    leases->count--;
+    count_down(leases, lease->account);
     if (leases->ended)
         leases->ended(leases->context, lease, why);
     release(lease);
@@ -227,6 +261,7 @@ void lease_done(struct leases *leases)
     map_done(&leases->places);
     map_done(&leases->by_id);
     map_done(&leases->by_key);
+    map_done(&leases->by_account);
     *leases = (struct leases){ 0 };
 }
 
@@ -250,7 +285,7 @@ static struct lease *open_lease(struct leases *leases, struct place *place, cons
     map_put(&leases->by_id, map_key(lease->id), lease);
     map_put(&leases->by_key, map_key(key), lease);
     list_append(&place->leases, &lease->node);
-    leases->count++;
+    count_up(leases, lease->account);
     return lease;
 }
 
@@ -258,6 +293,8 @@ enum lease_grant lease_grant(struct leases *leases, const struct lease_wish *wis
     msec now, const struct lease **out_lease)
 {
     struct place *place = place_get(leases, wish->peer);
+    if (!place)
+        return LEASE_REFUSED_FULL;
     uint32_t others = note_seen(place, wish->account, settings->lease_shared_accounts, now);
     if (others >= settings->lease_shared_accounts && !networks_have(settings->lease_office_networks, wish->peer)) {
         /* C095, C097: too many people behind one address.  Nobody there has a lease any more, while such logins go on.
@@ -272,7 +309,7 @@ enum lease_grant lease_grant(struct leases *leases, const struct lease_wish *wis
         lease = NULL;
     }
     enum lease_grant grant = lease ? LEASE_RENEWED : LEASE_OPENED;
-    if (!lease && leases->count >= LIMIT_LEASES)
+    if (!lease && (leases->count >= LIMIT_LEASES || tally_of(leases, wish->account) >= ACCOUNT_MOST))
         return LEASE_REFUSED_FULL;
     if (!lease)
         lease = open_lease(leases, place, wish, settings, now);

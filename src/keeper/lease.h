@@ -29,7 +29,7 @@ struct lease {
 };
 
 struct leases {
-    struct map by_id, by_key, places;
+    struct map by_id, by_key, places, by_account; /* the last: how many an account has */
     uint32_t last_id;
     size_t count;
     void (*ended)(void *context, const struct lease *lease, enum lease_end end); /* for the log; may be NULL */

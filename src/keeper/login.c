@@ -8,6 +8,9 @@
 
 #define VERIFIED_FOR  MINUTES(5) /* a password that was right is known again without hashing */
 #define VERIFIED_MOST 50000u     /* 150 octets each */
+#define HASHES_MX     (LIMIT_HASH_QUEUE / 8) /* waiting for one gate of strangers' mail: it has few logins */
+#define HASHES_USER   (LIMIT_HASH_QUEUE / 2) /* and for one of the others: none of them fills the queue alone */
+#define LONGEST_WAIT  SECONDS(60) /* of a delayed login, with those in front of it */
 
 struct candidate {
     uint32_t device;
@@ -24,7 +27,7 @@ struct login {
     struct candidate *candidates;
     size_t candidate_count;
     uint32_t device; /* whose password it was */
-    bool right;
+    bool right, hashing;
     const char *reason; /* for the log, if it fails */
 };
 
@@ -176,6 +179,12 @@ static void refuse(struct task *task, enum login_verdict verdict)
     task_answer(task, STATUS_OK);
 }
 
+static void refuse_busy(struct task *task)
+{
+    ((struct login *)task->state)->reason = "busy";
+    refuse(task, LOGIN_BUSY);
+}
+
 static void refuse_wrong(struct task *task)
 {
     struct login *login = task->state;
@@ -292,12 +301,11 @@ static void judge(struct task *task)
         task_drop(task);
         return;
     }
+    task->client->hash_count -= login->hashing;
     if (task->status == STATUS_BUSY) {
-        login->reason = "busy";
-        refuse(task, LOGIN_BUSY);
+        refuse_busy(task);
         return;
     }
-    login->reason = NULL;
     if (!account)
         login->reason = "unknown-name";
     else if (!login->right)
@@ -358,6 +366,13 @@ static void begin(struct task *task)
         judge(task);
         return;
     }
+    /* An intruder's gate keeps the others' people out no longer than its share lasts (C088). */
+    if (task->client->hash_count >= (task->client->role == ROLE_MX ? HASHES_MX : HASHES_USER)) {
+        refuse_busy(task);
+        return;
+    }
+    login->hashing = true;
+    task->client->hash_count++;
     task_go(task, STAGE_HASH, prove, judge);
 }
 
@@ -386,6 +401,19 @@ static void find_account(struct task *task, struct slice authzid)
         login->stated = login->name;
 }
 
+/* Those who guess from many sessions at once wait for each other, as they would in one. */
+static msec wait_for(struct keeper *keeper, struct ip peer, msec delay)
+{
+    msec wait = delay;
+    struct ip place = throttle_place(peer);
+    for (const struct list *node = keeper->delayed.next; node != &keeper->delayed && wait < LONGEST_WAIT; node = node->next) {
+        const struct login *other = list_element(node, struct task, waiting)->state;
+        if (ip_equal(throttle_place(other->peer), place))
+            wait += delay;
+    }
+    return wait < LONGEST_WAIT ? wait : LONGEST_WAIT;
+}
+
 static void start(struct task *task, struct slice authzid)
 {
     struct keeper *keeper = task->keeper;
@@ -393,6 +421,9 @@ static void start(struct task *task, struct slice authzid)
     bool sound = login->name.len > 0 && slice_is_utf8(login->name) && !slice_has_control(login->name) &&
                  slice_is_utf8(authzid) && login->protocol >= PROTOCOL_SMTP && login->protocol <= PROTOCOL_IMAP &&
                  login->mechanism >= MECHANISM_PASSWORD && login->mechanism <= MECHANISM_APOP;
+    /* At port 25 a login only sends: it opens neither mailboxes nor leases. */
+    if (task->client->role == ROLE_MX && login->protocol != PROTOCOL_SMTP)
+        sound = false;
     if (!sound) {
         task_answer(task, STATUS_MALFORMED);
         return;
@@ -410,11 +441,10 @@ static void start(struct task *task, struct slice authzid)
         return;
     }
     if (keeper->delayed_count >= DELAYED_MAX) {
-        login->reason = "busy";
-        refuse(task, LOGIN_BUSY);
+        refuse_busy(task);
         return;
     }
-    task->due = now + delay;
+    task->due = now + wait_for(keeper, login->peer, delay);
     task_wait(task, &keeper->delayed, &keeper->delayed_count);
 }
 

@@ -91,6 +91,9 @@ static enum status check_new_account(struct task *task)
         return STATUS_NOT_FOUND;
     if (directory_find(d, key) || directory_alias(d, key))
         return STATUS_EXISTS;
+    /* An address that is somebody's login name would lead its owner to a stranger's account. */
+    if (directory_login(d, key) || directory_is_login(d, slice_upto(key, slice_find_last(key, '@'))))
+        return STATUS_EXISTS;
     if (ask->login.len > 0 && (directory_has_name(d, ask->login) || directory_login(d, ask->login)))
         return STATUS_EXISTS;
     change->account.address = key;

@@ -173,6 +173,10 @@ void serve_stage(struct task *task)
 {
     struct keeper *keeper = task->keeper;
     uint64_t announced = task->ask.stage.announced;
+    if (task->client && !list_is_empty(&task->client->late)) { /* whoever does not read is lent no more descriptors */
+        task_answer(task, STATUS_BUSY);
+        return;
+    }
     if (!keeper_has_room(keeper, announced > LIMIT_INLINE_BODY ? announced : LIMIT_INLINE_BODY)) {
         task->answer.stage.verdict = MAIL_DISK_FULL;
         task_answer(task, STATUS_OK);

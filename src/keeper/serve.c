@@ -6,6 +6,10 @@
 
 #include "keeper/impl.h"
 
+#define HELD_MOST  (512u << 20)     /* octets that the asks of one client may hold at once; beyond it: busy */
+#define HELD_LEAST 4096u            /* octets of a task, its arena and its answer */
+#define TASKS_MOST (2u * LIMIT_ASKS) /* whoever has so many unanswered does not read the answers */
+
 /* clang-format off */
 static void (*const handlers[ASK_KINDS])(struct task *) = {
     [ASK_LOGIN]            = serve_login,
@@ -50,6 +54,23 @@ void serve(struct task *task)
     handlers[task->ask.kind](task);
 }
 
+/* What an ask may hold until its answer has left: the copy of it, and what it reads or packs. */
+static uint32_t weight_of(const struct ask *ask)
+{
+    switch (ask->kind) {
+    case ASK_DELIVER:
+        return HELD_LEAST + 2 * LIMIT_INLINE_BODY + (ask->deliver.staged ? LIMIT_INLINE_STORED : 0);
+    case ASK_SETTLE:
+        return HELD_LEAST + 2 * LIMIT_FRAME;
+    case ASK_DROP_LIST:
+    case ASK_FETCH:
+    case ASK_QUEUE_BODY:
+        return HELD_LEAST + LIMIT_BODY_FRAME;
+    default:
+        return HELD_LEAST;
+    }
+}
+
 enum moment { MOMENT_FITS, MOMENT_FORBIDDEN, MOMENT_REVOKED };
 
 static enum moment check_moment(struct client *client, const struct frame *frame)
@@ -61,6 +82,9 @@ static enum moment check_moment(struct client *client, const struct frame *frame
     case ASK_BEFORE_LOGIN:
         return binding && binding->account ? MOMENT_FORBIDDEN : MOMENT_FITS;
     case ASK_AFTER_LOGIN:
+        /* A login to send opens no mailbox: a device may have that right alone. */
+        if (binding && binding->account && binding->protocol == PROTOCOL_SMTP)
+            return MOMENT_FORBIDDEN;
         /* No binding is no crime: after a restart of the keeper the sessions of the gates are still there. */
         return binding_account(client->keeper, binding) ? MOMENT_FITS : MOMENT_REVOKED;
     }
@@ -95,12 +119,20 @@ static void on_frame(void *context, struct frame *frame)
         bad_ask(client, frame->is_answer ? "answer" : ask_defs[frame->ask.kind].name);
         return;
     }
+    if (client->task_count >= TASKS_MOST) {
+        if (fd >= 0)
+            close(fd);
+        bad_ask(client, "too many");
+        return;
+    }
     struct task *task = task_new(client->keeper, client, frame);
+    task->weight = weight_of(&task->ask);
+    client->held += task->weight;
     if (moment == MOMENT_REVOKED)
         task_answer(task, STATUS_REVOKED);
     else if (client->keeper->stopping && !ask_defs[frame->ask.kind].silent)
         task_answer(task, STATUS_AWAY);
-    else if (client->task_count > LIMIT_ASKS && !ask_defs[frame->ask.kind].silent)
+    else if ((client->task_count > LIMIT_ASKS || client->held > HELD_MOST) && !ask_defs[frame->ask.kind].silent)
         task_answer(task, STATUS_BUSY);
     else
         serve(task);

@@ -128,6 +128,7 @@ static void task_free(struct task *task)
     if (task->client) {
         list_remove(&task->node);
         task->client->task_count--;
+        task->client->held -= task->weight;
     }
     task_resume(task);
     if (task->discard)

@@ -213,7 +213,7 @@ struct answer house_get(struct house *h, int end, uint32_t number)
         assert_ok(frame_get(payload, &h->arena, &frame));
         buf_drop(in, 4 + length);
         assert_true(frame.is_answer);
-        if (frame.number != number)
+        if (number && frame.number != number)
             continue;
         frame.answer.fd = fd;
         return frame.answer;

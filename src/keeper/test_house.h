@@ -40,7 +40,7 @@ struct ip house_ip(const char *text);
 /* One question and its answer.  AWAY: the channel was closed. */
 struct answer house_ask(struct house *h, int end, uint64_t session, const struct ask *ask);
 uint32_t house_put(struct house *h, int end, uint64_t session, const struct ask *ask);
-struct answer house_get(struct house *h, int end, uint32_t number);
+struct answer house_get(struct house *h, int end, uint32_t number); /* number 0: whichever comes */
 bool house_is_closed(struct house *h, int end);
 
 /* Words of the talk. */

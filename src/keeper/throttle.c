@@ -38,10 +38,14 @@ static struct slice name_key(struct key *key, struct slice name, struct ip peer)
     return (struct slice){ key->octets, 16 + name.len };
 }
 
-/* One address; of IPv6 its /64. */
+struct ip throttle_place(struct ip peer)
+{
+    return ip_is_v4(peer) ? peer : ip_prefix(peer, 64);
+}
+
 static struct slice address_key_of(struct key *key, struct ip peer)
 {
-    struct ip address = ip_is_v4(peer) ? peer : ip_prefix(peer, 64);
+    struct ip address = throttle_place(peer);
     memcpy(key->octets, address.octets, 16);
     key->octets[16] = '\0'; /* no name begins like this */
     return (struct slice){ key->octets, 17 };

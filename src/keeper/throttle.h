@@ -12,6 +12,7 @@ struct throttle {
     struct map entries;
 };
 void throttle_done(struct throttle *throttle);
+struct ip throttle_place(struct ip peer); /* one address; of IPv6 its /64 */
 /* `name` is what was typed, or the account's address: whatever stays the same. */
 msec throttle_delay(const struct throttle *throttle, struct slice name, struct ip peer, msec now);
 void throttle_failed(struct throttle *throttle, struct slice name, struct ip peer, msec now);

@@ -15,6 +15,7 @@
 #define SOCKET_BUFFER (4 << 20)           /* octets in the kernel: a few dozen frames of bodies (DESIGN 5) */
 #define ROWS_ROOM     (LIMIT_ROWS * 256u) /* octets of decoded rows: no row of ask.h is larger than 256 */
 #define KEPT_ROOM     (256u << 10)        /* octets that an idle channel's buffer may keep */
+#define RIDERS_MOST   512u                /* descriptors lent out that the other end has not taken yet: the process has 4096 for all */
 
 /* A descriptor that waits to be sent: it goes with the octet at `at`. */
 struct rider {
@@ -30,6 +31,7 @@ struct channel {
     struct channel_events events;
     struct buf in, out;
     struct list riders;
+    uint32_t rider_count;
     struct arena rows;
     uint64_t out_start; /* number of the first octet in `out`, counted over the channel's life */
     size_t out_at;      /* octets of `out` that are sent */
@@ -139,6 +141,7 @@ static enum status send_piece(struct channel *channel)
         return errno == EAGAIN || errno == ETOOMANYREFS ? STATUS_BUSY : STATUS_AWAY;
     if (rider) {
         list_remove(&rider->node);
+        channel->rider_count--;
         close(rider->fd);
         release(rider);
     }
@@ -230,6 +233,8 @@ enum status channel_put(struct channel *channel, const struct frame *frame)
         status = STATUS_AWAY;
     else if (channel->out.len - channel->out_at >= LIMIT_CHANNEL_OUT && !is_silent(frame))
         status = STATUS_BUSY;
+    else if (fd >= 0 && frame->is_answer && channel->rider_count >= RIDERS_MOST)
+        status = STATUS_BUSY;
     /* What is sent makes room once it is the greater part: each octet moves once at most. */
     if (channel->out_at > channel->out.len / 2) {
         buf_drop(&channel->out, channel->out_at);
@@ -248,6 +253,7 @@ enum status channel_put(struct channel *channel, const struct frame *frame)
         struct rider *rider = alloc(sizeof *rider);
         *rider = (struct rider){ .at = at, .fd = fd };
         list_append(&channel->riders, &rider->node);
+        channel->rider_count++;
     }
     if (!channel->want_write)
         loop_flush_later(channel->loop, &channel->flush);
