@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -18,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -101,6 +103,48 @@ static int try_make_executable(void)
     void *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return result(mprotect(memory, 4096, PROT_READ | PROT_EXEC));
 }
+static int try_connect_by_sending(void) { return result(sendto(4, "x", 1, MSG_FASTOPEN | MSG_NOSIGNAL, (struct sockaddr *)&where, sizeof where)); }
+static int try_connect_by_message(void)
+{
+    struct iovec part = { (char[]){ "x" }, 1 };
+    struct msghdr message = { .msg_name = &where, .msg_namelen = sizeof where, .msg_iov = &part, .msg_iovlen = 1 };
+    return result(sendmsg(4, &message, MSG_FASTOPEN | MSG_NOSIGNAL));
+}
+static int try_end_listener(void) { return result(shutdown(listening, SHUT_RDWR)); }
+static int try_stop_listener(void) { return result(shutdown(listening, SHUT_RD)); }
+static int try_listen_again(void) { return result(listen(listening, 1)); }
+static int try_owner(void) { return result(fcntl(5, F_SETOWN, getppid())); }
+static int try_signal_by_descriptor(void) { return result(fcntl(5, F_SETSIG, SIGKILL)); }
+static int try_file_lease(void) { return result(fcntl(3, F_SETLEASE, F_RDLCK)); }
+static int try_lock(void)
+{
+    struct flock whole = { .l_type = F_RDLCK };
+    return result(fcntl(3, F_SETLK, &whole));
+}
+static int try_memory_file(void) { return result(memfd_create("x", 0)); }
+static int try_raw_socket(void) { return result(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)); }
+static int try_packet_socket(void) { return result(socket(AF_PACKET, SOCK_RAW, 0)); }
+static int try_crypto_socket(void) { return result(socket(AF_ALG, SOCK_SEQPACKET, 0)); }
+static int try_vsock(void) { return result(socket(AF_VSOCK, SOCK_STREAM, 0)); }
+static int try_process_descriptor(void) { return result(syscall(SYS_pidfd_open, getppid(), 0)); }
+static int try_other_memory(void)
+{
+    char octet;
+    struct iovec here = { &octet, 1 }, there = { &octet, 1 };
+    return result(process_vm_readv(getppid(), &here, 1, &there, 1, 0));
+}
+static int try_signal_parent(void) { return result(syscall(SYS_tgkill, getppid(), getppid(), 0)); }
+static int try_keyring(void) { return result(syscall(SYS_keyctl, 0, -3, 0)); }
+static int try_core_dump(void)
+{
+    struct rlimit some = { 4096, 4096 };
+    return result(syscall(SYS_prlimit64, 0, RLIMIT_CORE, &some, NULL));
+}
+static int try_personality(void) { return JAIL_SANITIZED ? EPERM : result(syscall(SYS_personality, 0x0400000)); } /* READ_IMPLIES_EXEC */
+static int try_handle(void) { return result(syscall(SYS_open_by_handle_at, 3, NULL, 0)); }
+static int try_chroot(void) { return result(chroot("/")); }
+static int try_device(void) { return result(mknod("jail-test-device", S_IFCHR | 0600, 0x103)); }
+static int try_terminal_input(void) { return result(ioctl(2, TIOCSTI, "x")); }
 static int try_root(void) { return result(setuid(0)); }
 static int try_more_files(void)
 {
@@ -149,6 +193,30 @@ static const struct forbidden {
     { "io_uring", ALL, try_io_uring },
     { "bpf", ALL, try_bpf },
     { "thread", GATES, try_thread },
+    { "connect by sending", GATES | ROLE_KEEPER, try_connect_by_sending },
+    { "connect by a message", GATES | ROLE_KEEPER, try_connect_by_message },
+    { "end a shared listening socket", GATES | ROLE_KEEPER, try_end_listener },
+    { "stop a shared listening socket", GATES | ROLE_KEEPER, try_stop_listener },
+    { "listen on it again", ALL, try_listen_again },
+    { "own a descriptor for another process", ALL, try_owner },
+    { "signal by descriptor", ALL, try_signal_by_descriptor },
+    { "file lease", ALL, try_file_lease },
+    { "file lock", GATES | ROLE_COURIER, try_lock },
+    { "file in memory", GATES | ROLE_COURIER, try_memory_file },
+    { "socket raw", ALL, try_raw_socket },
+    { "socket packet", ALL, try_packet_socket },
+    { "socket crypto", ALL, try_crypto_socket },
+    { "socket vsock", ALL, try_vsock },
+    { "descriptor of a process", ALL, try_process_descriptor },
+    { "another process's memory", ALL, try_other_memory },
+    { "signal a thread elsewhere", ALL, try_signal_parent },
+    { "keyring", ALL, try_keyring },
+    { "core dump", ALL, try_core_dump },
+    { "personality", ALL, try_personality },
+    { "file by handle", ALL, try_handle },
+    { "chroot", ALL, try_chroot },
+    { "device", ALL, try_device },
+    { "another's keyboard", ALL, try_terminal_input },
 };
 
 /* Descriptors that an intruder might find: 3 a program, 4 a TCP socket, 5 a Unix socket. */

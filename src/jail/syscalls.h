@@ -40,8 +40,15 @@ struct syscall_row {
 static const struct syscall_row syscall_rows[] = {
     /* octets over descriptors that it was given */
     HAS(read, EVERY), HAS(readv, EVERY), HAS(pread64, EVERY), HAS(preadv, EVERY), HAS(recvmsg, EVERY), HAS(recvfrom, EVERY),
-    HAS(write, EVERY), HAS(writev, EVERY), HAS(pwrite64, EVERY), HAS(pwritev, EVERY), HAS(sendmsg, EVERY), HAS(sendto, EVERY),
-    HAS(close, EVERY), HAS(shutdown, EVERY), HAS(lseek, EVERY), HAS(fcntl, EVERY), HAS(fstat, EVERY), HAS(dup, EVERY), HAS(dup3, EVERY),
+    HAS(write, EVERY), HAS(writev, EVERY), HAS(pwrite64, EVERY), HAS(pwritev, EVERY),
+    HAS_IF(sendmsg, EVERY, 2, MSG_FASTOPEN, 0), HAS_IF(sendto, EVERY, 3, MSG_FASTOPEN, 0), /* which would connect */
+    HAS(close, EVERY), HAS(lseek, EVERY), HAS(fstat, EVERY), HAS(dup, EVERY), HAS(dup3, EVERY),
+    /* One way only: both would end a listening socket, which the whole pool shares. */
+    HAS_IF(shutdown, GATES | ROLE_KEEPER, 1, WHOLE, SHUT_WR), HAS(shutdown, ROLE_COURIER),
+    /* Not F_SETOWN and F_SETSIG: the kernel would kill in its owner's name. */
+    HAS_IF(fcntl, EVERY, 1, WHOLE, F_GETFD), HAS_IF(fcntl, EVERY, 1, WHOLE, F_SETFD), HAS_IF(fcntl, EVERY, 1, WHOLE, F_GETFL),
+    HAS_IF(fcntl, EVERY, 1, WHOLE, F_SETFL), HAS_IF(fcntl, EVERY, 1, WHOLE, F_DUPFD), HAS_IF(fcntl, EVERY, 1, WHOLE, F_DUPFD_CLOEXEC),
+    HAS_IF(fcntl, ROLE_KEEPER, 1, WHOLE, F_GETLK), HAS_IF(fcntl, ROLE_KEEPER, 1, WHOLE, F_SETLK), HAS_IF(fcntl, ROLE_KEEPER, 1, WHOLE, F_SETLKW),
     HAS_IF(newfstatat, GATES | ROLE_COURIER, 3, WHOLE, AT_EMPTY_PATH), /* how the C library spells fstat() */
     HAS(getsockopt, EVERY), HAS(setsockopt, EVERY), HAS(getsockname, EVERY), HAS(getpeername, EVERY),
     HAS_IF(ioctl, EVERY, 1, WHOLE, FIONBIO), HAS_IF(ioctl, EVERY, 1, WHOLE, FIONREAD), HAS_IF(ioctl, EVERY, 1, WHOLE, FIOCLEX),
