@@ -143,11 +143,14 @@ struct pool *pool_open(struct loop *loop, const struct pool_plan *plan)
 
 enum status pool_put(struct pool *pool, struct pool_job *job)
 {
-    scoped_lock pthread_mutex_t *held = lock(&pool->mutex);
-    if (pool->closing || pool->waiting_count >= pool->plan.queue_max)
-        return STATUS_BUSY;
-    list_append(&pool->waiting, &job->node);
-    pool->waiting_count++;
+    {
+        scoped_lock pthread_mutex_t *held = lock(&pool->mutex);
+        if (pool->closing || pool->waiting_count >= pool->plan.queue_max)
+            return STATUS_BUSY;
+        list_append(&pool->waiting, &job->node);
+        pool->waiting_count++;
+    }
+    /* Outside the lock, or who wakes would only find it held and sleep again. */
     pthread_cond_signal(&pool->changed);
     return STATUS_OK;
 }
