@@ -162,6 +162,13 @@ static void hang_up(struct conn *conn)
     begin_closing(conn);
 }
 
+/* Replies to a group of commands go as a unit (RFC 2920 3.2): while the last of them waits for its answer, what would
+ * not fill a packet waits with it.  The peer has said that command already, so it cannot be waiting for these. */
+static bool is_held(const struct conn *conn)
+{
+    return conn->phase == TALKING && conn->asked != ASK_NONE && conn->out.len < CONN_SMALL;
+}
+
 /* After whatever happened: is it over, and what is waited for now? */
 static void settle(struct conn *conn)
 {
@@ -181,9 +188,11 @@ static void settle(struct conn *conn)
         hang_up(conn);
     if (conn->broken)
         conn->phase = OVER;
-    bool unsaid = conn->out.len > 0 && conn->blocked_since == 0;
-    if (unsaid || conn->phase == OVER || (conn->phase == CLOSING && conn->out.len == 0))
-        loop_flush_later(conn->host.loop, &conn->flush);
+    bool unsaid = conn->out.len > 0 && conn->blocked_since == 0 && !is_held(conn);
+    if (unsaid || conn->phase == OVER || (conn->phase == CLOSING && conn->out.len == 0)) {
+        loop_flush_later(conn->host.loop, &conn->flush); /* comes here again, or finishes */
+        return;
+    }
     watch(conn);
     arm(conn);
 }
@@ -222,7 +231,7 @@ static void finish(struct conn *conn)
 static void on_flush(struct loop_flush *flush)
 {
     struct conn *conn = list_element(flush, struct conn, flush);
-    if (conn->phase < LINGERING)
+    if (conn->phase < LINGERING && !is_held(conn))
         write_out(conn);
     if (conn->phase == CLOSING && conn->out.len == 0)
         end_writing(conn);

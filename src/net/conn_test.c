@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
@@ -201,7 +202,8 @@ static void host_gone(void *context, struct conn *conn)
 
 static void open_conn(bool with_tls, bool implicit)
 {
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    int listener = socket(AF_INET, SOCK_STREAM, 0), yes = 1;
+    must(setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes) == 0); /* as the supervisor's */
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
     socklen_t len = sizeof address;
     must(bind(listener, (struct sockaddr *)&address, len) == 0 && listen(listener, 1) == 0);
@@ -376,7 +378,6 @@ static void what_stands_behind_an_ask_waits_for_its_answer(void **state)
     open_conn(false, false);
     expect("hello \r\n");
     say("echo a\r\nask\r\necho b\r\n");
-    expect("a\r\n");
     wait_for_ask(ASK_RCPT);
     say("echo c\r\n");
     turn();
@@ -385,7 +386,7 @@ static void what_stands_behind_an_ask_waits_for_its_answer(void **state)
     assert_true(t.conn->paused);
     assert_int_equal(t.got.len, 0);
     answer(ASK_RCPT, STATUS_OK, -1);
-    expect("answer rcpt ok\r\nb\r\nc\r\nd\r\n");
+    expect("a\r\nanswer rcpt ok\r\nb\r\nc\r\nd\r\n");
     assert_false(t.conn->paused);
     /* An answer that nobody waits for changes nothing; its descriptor is closed. */
     answer(ASK_RCPT, STATUS_OK, dup(t.client));
@@ -393,6 +394,35 @@ static void what_stands_behind_an_ask_waits_for_its_answer(void **state)
     expect("bye\r\n");
     expect_nothing_but_the_end();
     assert_int_equal(t.ends, 1);
+}
+
+/* RFC 2920 3.2: replies to a group go as a unit.  What fills a packet does not wait. */
+static void replies_go_with_the_answer_that_is_due(void **state)
+{
+    (void)state;
+    const size_t rows = 10 * 7 + 90 * 8 + 100 * 9; /* octets of "row 0" to "row 199" */
+    must(rows > CONN_SMALL);
+    open_conn(false, false);
+    expect("hello \r\n");
+    say("echo a\r\nask\r\n");
+    wait_for_ask(ASK_RCPT);
+    for (int i = 0; i < 5; i++) {
+        turn();
+        hear();
+    }
+    assert_int_equal(t.got.len, 0);
+    answer(ASK_RCPT, STATUS_OK, -1);
+    expect("a\r\nanswer rcpt ok\r\n");
+    say("list 200\r\nask\r\n");
+    wait_for_ask(ASK_RCPT);
+    for (int i = 0; i < 500 && t.got.len < rows; i++) {
+        turn();
+        hear();
+    }
+    assert_int_equal(t.got.len, rows);
+    buf_drop(&t.got, rows);
+    answer(ASK_RCPT, STATUS_OK, -1);
+    expect("answer rcpt ok\r\n");
 }
 
 static void an_ask_that_the_host_refuses_is_answered_by_the_driver(void **state)
@@ -753,6 +783,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(commands_are_answered_in_one_write_a_pass),
         CASE(what_stands_behind_an_ask_waits_for_its_answer),
+        CASE(replies_go_with_the_answer_that_is_due),
         CASE(an_ask_that_the_host_refuses_is_answered_by_the_driver),
         CASE(c052_what_was_sent_behind_starttls_is_dropped),
         CASE(c052_also_what_waited_behind_an_ask),
