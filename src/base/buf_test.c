@@ -25,7 +25,7 @@ static void the_maximum_is_exact_and_a_failed_put_changes_nothing(void **state)
     }
 }
 
-static void an_absurd_length_is_too_big(void **state)
+static void C048_an_absurd_length_is_too_big(void **state)
 {
     (void)state;
     struct buf b = BUF(100);
@@ -119,7 +119,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_maximum_is_exact_and_a_failed_put_changes_nothing),
-        cmocka_unit_test(an_absurd_length_is_too_big),
+        cmocka_unit_test(C048_an_absurd_length_is_too_big),
         cmocka_unit_test(printing_is_exact_at_every_length),
         cmocka_unit_test(numbers),
         cmocka_unit_test(reserve_grow_drop_clear),

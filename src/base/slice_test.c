@@ -96,7 +96,7 @@ static void numbers(void **state)
     assert_int_equal(n, 77);
 }
 
-static void secrets_compare_whole(void **state)
+static void C084_secrets_compare_whole(void **state)
 {
     (void)state;
     assert_true(slice_equal_secret(S("abc"), S("abc")));
@@ -166,7 +166,7 @@ int main(void)
         cmocka_unit_test(finding),
         cmocka_unit_test(cutting),
         cmocka_unit_test(numbers),
-        cmocka_unit_test(secrets_compare_whole),
+        cmocka_unit_test(C084_secrets_compare_whole),
         cmocka_unit_test(C028_utf8_is_strict_for_every_short_sequence),
         cmocka_unit_test(classes),
     };

@@ -72,7 +72,7 @@ static uint32_t login(struct bench *b, const char *name)
     return account ? account->id : 0;
 }
 
-static void test_login_names(void **state) /* C031 */
+static void test_C031_login_names(void **state)
 {
     struct bench *b = *state;
     assert_int_equal(login(b, "alice"), 1);
@@ -114,7 +114,7 @@ static void test_recipients(void **state)
         assert_int_equal(directory_resolve(&b->d, slice_of(bad[i]), &b->arena, &r), STATUS_MALFORMED);
 }
 
-static void test_postmaster_is_always_somebody(void **state) /* C226 */
+static void test_C226_postmaster_is_always_somebody(void **state)
 {
     struct bench *b = *state;
     assert_int_equal(only(b, "postmaster"), 1);
@@ -128,7 +128,7 @@ static void test_postmaster_is_always_somebody(void **state) /* C226 */
     assert_int_equal(only(b, "abuse@two.test"), 2); /* whoever takes everything takes this */
 }
 
-static void test_aliases_fan_out_once(void **state) /* C214 */
+static void test_C214_aliases_fan_out_once(void **state)
 {
     struct bench *b = *state;
     alias(b, "all@our.test", "alice@our.test");
@@ -145,7 +145,7 @@ static void test_aliases_fan_out_once(void **state) /* C214 */
     assert_int_equal(resolve(b, "team@our.test").count, 2);
 }
 
-static void test_alias_expansion_ends(void **state) /* C214 */
+static void test_C209_C214_alias_expansion_ends(void **state)
 {
     struct bench *b = *state;
     alias(b, "a@our.test", "b@our.test");
@@ -178,7 +178,7 @@ static void test_catch_all(void **state)
     assert_int_equal(only(b, "anything@our.test"), 0);
 }
 
-static void test_senders(void **state) /* C092 */
+static void test_C092_senders(void **state)
 {
     struct bench *b = *state;
     const struct account *alice = directory_account(&b->d, 1), *bob = directory_account(&b->d, 2);
@@ -198,7 +198,7 @@ static void test_senders(void **state) /* C092 */
     assert_false(directory_has_owner(&b->d, S("x@else.test")));
 }
 
-static void test_changes_end_generations(void **state) /* C093 */
+static void test_C093_changes_end_generations(void **state)
 {
     struct bench *b = *state;
     uint32_t before = directory_account(&b->d, 1)->generation;
@@ -234,14 +234,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define BENCH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-        BENCH(test_login_names),
+        BENCH(test_C031_login_names),
         BENCH(test_recipients),
-        BENCH(test_postmaster_is_always_somebody),
-        BENCH(test_aliases_fan_out_once),
-        BENCH(test_alias_expansion_ends),
+        BENCH(test_C226_postmaster_is_always_somebody),
+        BENCH(test_C214_aliases_fan_out_once),
+        BENCH(test_C209_C214_alias_expansion_ends),
         BENCH(test_catch_all),
-        BENCH(test_senders),
-        BENCH(test_changes_end_generations),
+        BENCH(test_C092_senders),
+        BENCH(test_C093_changes_end_generations),
         BENCH(test_devices_go_with_their_account),
     };
     return cmocka_run_group_tests_name("directory", tests, NULL, NULL);

@@ -173,7 +173,7 @@ static struct ask plain_login(const char *authzid, bool encrypted)
             .encrypted = encrypted } };
 }
 
-static void test_authzid_and_plain_text(void **state) /* C086 */
+static void test_C086_authzid_and_plain_text(void **state)
 {
     struct house *h = *state;
     struct ask other = plain_login("bob@our.test", true), same = plain_login("alice@our.test", true),
@@ -258,7 +258,7 @@ static void test_device_limits_and_revocation(void **state)
     assert_int_equal(house_login(h, END_USER, 6, "carol", pop, PROTOCOL_POP3, LAN).verdict, LOGIN_WRONG);
 }
 
-static void test_a_change_ends_sessions_at_once(void **state) /* C093, C108 */
+static void test_C093_C108_a_change_ends_sessions_at_once(void **state)
 {
     struct house *h = *state;
     struct ask list = { .kind = ASK_DROP_LIST, .fd = -1 };
@@ -312,7 +312,7 @@ static void test_lease_from_login_to_queue(void **state)
     assert_int_equal(house_mail(h, END_USER, 1, "alice@our.test", LAN), MAIL_OK);
 }
 
-static void test_lease_counts_over_parallel_sessions(void **state) /* C109 */
+static void test_C109_lease_counts_over_parallel_sessions(void **state)
 {
     struct house *h = *state;
     house_login(h, END_USER, 1, "alice", "secret-alice", PROTOCOL_POP3, LAN);
@@ -417,7 +417,7 @@ static void test_claim_waits_and_bounce_comes_home(void **state)
 /* ---- who may ask
  * ------------------------------------------------------------------------------------------------------ */
 
-static void test_forbidden_ask_closes_that_channel_only(void **state) /* C041 */
+static void test_C041_forbidden_ask_closes_that_channel_only(void **state)
 {
     struct house *h = *state;
     struct ask list = { .kind = ASK_ACCOUNT_LIST, .fd = -1 };
@@ -496,7 +496,7 @@ static void test_lists_come_in_pages(void **state)
     assert_int_equal(pages, 2);
 }
 
-static void test_disk_reserve_refuses_before_anything_is_taken(void **state) /* C220 */
+static void test_C220_disk_reserve_refuses_before_anything_is_taken(void **state)
 {
     struct house *h = *state;
     house_stop(h);
@@ -517,20 +517,20 @@ int main(void)
         HOUSE(test_mail_survives_a_restart),
         HOUSE(test_large_body_travels_by_descriptor),
         HOUSE(test_login_names_and_wrong_passwords),
-        HOUSE(test_authzid_and_plain_text),
+        HOUSE(test_C086_authzid_and_plain_text),
         HOUSE(test_device_passwords_and_apop),
         HOUSE(test_device_limits_and_revocation),
-        HOUSE(test_a_change_ends_sessions_at_once),
+        HOUSE(test_C093_C108_a_change_ends_sessions_at_once),
         HOUSE(test_lease_from_login_to_queue),
-        HOUSE(test_lease_counts_over_parallel_sessions),
+        HOUSE(test_C109_lease_counts_over_parallel_sessions),
         HOUSE(test_lease_dies_between_rcpt_and_data),
         HOUSE(test_failed_auth_cancels_the_lease_in_its_session),
         HOUSE(test_login_and_its_sender),
         HOUSE(test_claim_waits_and_bounce_comes_home),
-        HOUSE(test_forbidden_ask_closes_that_channel_only),
+        HOUSE(test_C041_forbidden_ask_closes_that_channel_only),
         HOUSE(test_commands),
         HOUSE(test_lists_come_in_pages),
-        HOUSE(test_disk_reserve_refuses_before_anything_is_taken),
+        HOUSE(test_C220_disk_reserve_refuses_before_anything_is_taken),
     };
     return cmocka_run_group_tests_name("keeper", tests, NULL, NULL);
 }

@@ -71,7 +71,7 @@ static bool lives(struct bench *b, uint32_t id)
     return lease_find(&b->leases, id, b->now) != NULL;
 }
 
-static void test_window_ends_at_its_second_without_a_sweep(void **state) /* C101 */
+static void test_C101_window_ends_at_its_second_without_a_sweep(void **state)
 {
     struct bench *b = *state;
     uint32_t id = grant(b, 1, "192.0.2.1");
@@ -87,7 +87,7 @@ static void test_window_ends_at_its_second_without_a_sweep(void **state) /* C101
     assert_int_equal(b->ended[LEASE_EXPIRED], 1);
 }
 
-static void test_login_renews_up_to_the_cap(void **state) /* C098 */
+static void test_C098_login_renews_up_to_the_cap(void **state)
 {
     struct bench *b = *state;
     uint32_t id = grant(b, 1, "192.0.2.1");
@@ -103,7 +103,7 @@ static void test_login_renews_up_to_the_cap(void **state) /* C098 */
     assert_true(next != 0 && next != id);
 }
 
-static void test_sending_does_not_renew(void **state) /* C097 */
+static void test_C097_sending_does_not_renew(void **state)
 {
     struct bench *b = *state;
     uint32_t id = grant(b, 1, "192.0.2.1");
@@ -115,7 +115,7 @@ static void test_sending_does_not_renew(void **state) /* C097 */
     assert_false(lives(b, id));
 }
 
-static void test_counts_are_reserved_committed_and_given_back(void **state) /* C109 */
+static void test_C109_counts_are_reserved_committed_and_given_back(void **state)
 {
     struct bench *b = *state;
     b->settings.lease_messages = 2;
@@ -152,7 +152,7 @@ static void test_login_sets_counts_anew_but_not_what_is_under_way(void **state)
     assert_int_equal(lease_messages_left(lease_find(&b->leases, id, b->now)), 1);
 }
 
-static void test_bound_to_account_and_exact_address(void **state) /* C095, C104, C105 */
+static void test_C095_C104_C105_bound_to_account_and_exact_address(void **state)
 {
     struct bench *b = *state;
     uint32_t one = grant(b, 1, "192.0.2.1"), two = grant(b, 2, "192.0.2.1"), six = grant(b, 1, "2001:db8::1");
@@ -166,7 +166,7 @@ static void test_bound_to_account_and_exact_address(void **state) /* C095, C104,
     assert_null(lease_at(&b->leases, ip_of("192.0.2.2"), NULL, b->now));
 }
 
-static void test_too_many_accounts_make_an_address_shared(void **state) /* C095 */
+static void test_C095_too_many_accounts_make_an_address_shared(void **state)
 {
     struct bench *b = *state;
     for (uint32_t account = 1; account <= 3; account++)
@@ -204,7 +204,7 @@ static void test_one_account_many_times_is_not_shared(void **state)
     assert_int_equal(grant(b, 2, "192.0.2.1"), 0);
 }
 
-static void test_never_networks_and_own_addresses(void **state) /* C106 */
+static void test_C106_never_networks_and_own_addresses(void **state)
 {
     struct bench *b = *state;
     struct lease_asker asker = { .flagged = true, .peer = ip_of("127.0.0.1"), .local = ip_of("127.0.0.1") };
@@ -273,7 +273,7 @@ static void test_ten_failures_end_it_here_only(void **state)
     assert_true(lives(b, there) && lives(b, other));
 }
 
-static void test_revoked_by_account_device_and_address(void **state) /* C108 */
+static void test_C108_revoked_by_account_device_and_address(void **state)
 {
     struct bench *b = *state;
     struct lease_wish wish = { .account = 1, .device = 7, .peer = ip_of("192.0.2.3"), .protocol = PROTOCOL_POP3 };
@@ -378,7 +378,7 @@ static void step_commit(struct bench *b, struct model m[ACCOUNTS][PEERS], struct
     lease_commit(&b->leases, &hold->hold);
 }
 
-static void test_any_order_never_overdraws(void **state) /* C109, and A5 23 */
+static void test_C109_any_order_never_overdraws(void **state) /* and A5 23 */
 {
     struct bench *b = *state;
     b->settings.lease_messages = 2;
@@ -429,20 +429,20 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define BENCH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-        BENCH(test_window_ends_at_its_second_without_a_sweep),
-        BENCH(test_login_renews_up_to_the_cap),
-        BENCH(test_sending_does_not_renew),
-        BENCH(test_counts_are_reserved_committed_and_given_back),
+        BENCH(test_C101_window_ends_at_its_second_without_a_sweep),
+        BENCH(test_C098_login_renews_up_to_the_cap),
+        BENCH(test_C097_sending_does_not_renew),
+        BENCH(test_C109_counts_are_reserved_committed_and_given_back),
         BENCH(test_login_sets_counts_anew_but_not_what_is_under_way),
-        BENCH(test_bound_to_account_and_exact_address),
-        BENCH(test_too_many_accounts_make_an_address_shared),
+        BENCH(test_C095_C104_C105_bound_to_account_and_exact_address),
+        BENCH(test_C095_too_many_accounts_make_an_address_shared),
         BENCH(test_an_office_may_share),
         BENCH(test_one_account_many_times_is_not_shared),
-        BENCH(test_never_networks_and_own_addresses),
+        BENCH(test_C106_never_networks_and_own_addresses),
         BENCH(test_who_gets_one),
         BENCH(test_ten_failures_end_it_here_only),
-        BENCH(test_revoked_by_account_device_and_address),
-        BENCH(test_any_order_never_overdraws),
+        BENCH(test_C108_revoked_by_account_device_and_address),
+        BENCH(test_C109_any_order_never_overdraws),
     };
     return cmocka_run_group_tests_name("lease", tests, NULL, NULL);
 }

@@ -15,7 +15,7 @@ static struct ip ip_of(const char *text)
     return ip;
 }
 
-static void test_delay_grows_and_is_forgotten(void **state) /* C076 */
+static void test_C076_delay_grows_and_is_forgotten(void **state)
 {
     struct throttle t = { 0 };
     struct ip peer = ip_of("192.0.2.1");
@@ -47,7 +47,7 @@ static void test_delay_grows_and_is_forgotten(void **state) /* C076 */
     throttle_done(&t);
 }
 
-static void test_one_address_many_names(void **state) /* C076 */
+static void test_C076_one_address_many_names(void **state)
 {
     struct throttle t = { 0 };
     char name[32];
@@ -64,8 +64,8 @@ static void test_one_address_many_names(void **state) /* C076 */
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_delay_grows_and_is_forgotten),
-        cmocka_unit_test(test_one_address_many_names),
+        cmocka_unit_test(test_C076_delay_grows_and_is_forgotten),
+        cmocka_unit_test(test_C076_one_address_many_names),
     };
     return cmocka_run_group_tests_name("throttle", tests, NULL, NULL);
 }

@@ -42,7 +42,7 @@ static void test_costs_grow(void **state)
     assert_true(clock_now() - begun < 200);
 }
 
-static void test_sealed_opens_only_where_it_belongs(void **state) /* C235 */
+static void test_C235_sealed_opens_only_where_it_belongs(void **state)
 {
     struct buf sealed = BUF(1024);
     struct secret out;
@@ -60,6 +60,20 @@ static void test_sealed_opens_only_where_it_belongs(void **state) /* C235 */
         assert_int_equal(vault_open(key, 7, S("scanner"), slice_upto(buf_slice(&sealed), i), &out), STATUS_CORRUPT);
     }
     buf_done(&sealed);
+}
+
+/* The nonce is drawn anew each time, 192 bits of it: the same secret sealed again shows nothing. */
+static void test_C236_sealing_again_repeats_nothing(void **state)
+{
+    struct buf one = BUF(1024), two = BUF(1024);
+    (void)state;
+    assert_int_equal(vault_seal(key, 7, S("scanner"), S("secret"), &one), STATUS_OK);
+    assert_int_equal(vault_seal(key, 7, S("scanner"), S("secret"), &two), STATUS_OK);
+    assert_int_equal(one.len, two.len);
+    for (size_t i = 0; i + 8 <= one.len; i++)
+        assert_memory_not_equal(one.ptr + i, two.ptr + i, 8);
+    buf_done(&one);
+    buf_done(&two);
 }
 
 static void test_device_passwords(void **state)
@@ -111,7 +125,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verifier),
         cmocka_unit_test(test_costs_grow),
-        cmocka_unit_test(test_sealed_opens_only_where_it_belongs),
+        cmocka_unit_test(test_C235_sealed_opens_only_where_it_belongs),
+        cmocka_unit_test(test_C236_sealing_again_repeats_nothing),
         cmocka_unit_test(test_device_passwords),
         cmocka_unit_test(test_apop_vector),
         cmocka_unit_test(test_digest),

@@ -131,7 +131,7 @@ static void test_a_job_that_is_refused_takes_back_only_itself(void **state)
     assert_int_equal(b->tasks[4].status, STATUS_NOT_FOUND);
 }
 
-static void test_a_job_that_the_disk_fails_spoils_no_other(void **state) /* C219, C220 */
+static void test_C219_C220_a_job_that_the_disk_fails_spoils_no_other(void **state)
 {
     struct bench *b = *state;
     b->outcomes[2] = STATUS_FULL;
@@ -141,7 +141,7 @@ static void test_a_job_that_the_disk_fails_spoils_no_other(void **state) /* C219
         assert_int_equal(b->tasks[i].status, i == 2 ? STATUS_FULL : STATUS_OK);
 }
 
-static void test_a_commit_that_fails_is_tried_one_by_one(void **state) /* C219 */
+static void test_C219_a_commit_that_fails_is_tried_one_by_one(void **state)
 {
     struct bench *b = *state;
     counting.fail_commits = 3; /* the whole batch, and then the first two alone */
@@ -188,8 +188,8 @@ int main(void)
 #define BENCH(test) cmocka_unit_test_setup_teardown(test, setup, NULL)
         BENCH(test_all_that_waits_is_one_commit),
         BENCH(test_a_job_that_is_refused_takes_back_only_itself),
-        BENCH(test_a_job_that_the_disk_fails_spoils_no_other),
-        BENCH(test_a_commit_that_fails_is_tried_one_by_one),
+        BENCH(test_C219_C220_a_job_that_the_disk_fails_spoils_no_other),
+        BENCH(test_C219_a_commit_that_fails_is_tried_one_by_one),
         BENCH(test_nothing_is_said_to_be_kept_that_is_not),
         BENCH(test_a_batch_holds_so_many_octets),
         BENCH(test_rest_is_outside_of_transactions),

@@ -565,7 +565,7 @@ static void test_secret_is_wiped(void **state)
     close_session();
 }
 
-static void test_apop(void **state)
+static void test_c085_apop(void **state)
 {
     (void)state;
     open_as(SERVICE_POP3, NULL, "192.0.2.1", false);
@@ -769,7 +769,7 @@ int main(void)
         cmocka_unit_test(test_large_message), cmocka_unit_test(test_slow_reader), cmocka_unit_test(test_fetch_failures),
         cmocka_unit_test(test_top), cmocka_unit_test(test_top_stops_early), cmocka_unit_test(test_expunge_ranges),
         cmocka_unit_test(test_expunge_many), cmocka_unit_test(test_login_asks), cmocka_unit_test(test_ten_failures),
-        cmocka_unit_test(test_secret_is_wiped), cmocka_unit_test(test_apop), cmocka_unit_test(test_legacy_lane),
+        cmocka_unit_test(test_secret_is_wiped), cmocka_unit_test(test_c085_apop), cmocka_unit_test(test_legacy_lane),
         cmocka_unit_test(test_c054_stls), cmocka_unit_test(test_timeouts), cmocka_unit_test(test_budgets),
         cmocka_unit_test(test_long_lines), cmocka_unit_test(test_stop_and_crowd),
     };
