@@ -190,10 +190,17 @@ size_t slice_utf8_prefix(struct slice s)
 
 bool slice_is_ascii(struct slice s)
 {
-    unsigned char all = 0;
-    for (size_t i = 0; i < s.len; i++)
-        all = (unsigned char)(all | (unsigned char)s.ptr[i]);
-    return all < 0x80;
+    /* Eight octets at a time: whole bodies are looked at. */
+    uint64_t word, words = 0;
+    unsigned char rest = 0;
+    size_t at = 0;
+    for (; at + sizeof word <= s.len; at += sizeof word) {
+        memcpy(&word, s.ptr + at, sizeof word);
+        words |= word;
+    }
+    for (; at < s.len; at++)
+        rest = (unsigned char)(rest | (unsigned char)s.ptr[at]);
+    return (words & UINT64_C(0x8080808080808080)) == 0 && rest < 0x80;
 }
 
 bool slice_has_control(struct slice s)

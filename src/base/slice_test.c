@@ -152,6 +152,14 @@ static void classes(void **state)
     assert_true(slice_is_ascii(S("\x7f\x00")));
     assert_false(slice_is_ascii(S("a\x80")));
     assert_true(slice_is_ascii(NO_SLICE));
+    for (size_t len = 1; len < 20; len++)
+        for (size_t at = 0; at < len; at++) {
+            char text[20] = "a line of nineteen.";
+            assert_true(slice_is_ascii((struct slice){ text, len }));
+            text[at] = (char)0x80;
+            assert_false(slice_is_ascii((struct slice){ text, len }));
+            assert_true(slice_is_ascii((struct slice){ text, at }));
+        }
     for (int octet = 0; octet < 256; octet++) {
         char text[] = { 'a', (char)octet, 'b' };
         assert_int_equal(slice_has_control((struct slice){ text, 3 }), octet < 32 || octet == 127);

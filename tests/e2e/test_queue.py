@@ -123,6 +123,15 @@ class Queue(unittest.TestCase):
             self.assertIn("ORCPT=rfc822;far@elsewhere.test", mail["to"][0])
             self.assertIn("NOTIFY=FAILURE,DELAY", mail["to"][0])
 
+    def test_eight_bits_are_announced_to_the_next_hop(self):
+        """RFC 6152 3, also where the client did not say BODY."""
+        with Sink() as sink, House(smarthost=f"127.0.0.1:{sink.port}", smarthost__tls="none") as house:
+            self.submit(house, body="Gr\u00fc\u00dfe\r\n")
+            self.submit(house, body="plain\r\n")
+            until(lambda: len(sink.mails) == 2, what="both mails at the smarthost")
+            for mail in sink.mails:
+                self.assertEqual("BODY=8BITMIME" in mail["from"], b"\xc3" in mail["data"], mail["from"])
+
     def submit_for(self, house, recipients, sender="alice@acc.test", mail=""):
         """recipients: address -> its parameters."""
         with house.smtp("submission", login="alice@acc.test") as client:
@@ -146,8 +155,8 @@ class Queue(unittest.TestCase):
             house.ctl("alias", "add", "team@acc.test", "bob@acc.test")
             house.ctl("alias", "add", "team@acc.test", "carol@acc.test")
             self.submit_for(house, {"bob@acc.test": "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Bob+40acc.test", "carol@acc.test": "NOTIFY=FAILURE",
-                                    "one@acc.test": "NOTIFY=SUCCESS", "team@acc.test": "NOTIFY=SUCCESS"}, mail="ENVID=Q1+2B2 RET=FULL")
-            told = until(lambda: house.mail_of("alice@acc.test"), what="the notification")
+                                    "one@acc.test": "NOTIFY=SUCCESS", "team@acc.test": "NOTIFY=SUCCESS", "Postmaster": "NOTIFY=SUCCESS"}, mail="ENVID=Q1+2B2 RET=FULL")
+            told = until(lambda: [mail for mail in house.mail_of("alice@acc.test") if b"multipart/report" in mail], what="the notification")
             until(lambda: house.json("queue", "list") == [], what="empty queue")
             self.assertEqual(len(told), 1)
             self.assertTrue(told[0].startswith(b"Return-Path: <>"))
@@ -155,7 +164,7 @@ class Queue(unittest.TestCase):
             self.assertNotIn(b"\r\nlast\r\n", told[0])  # RFC 3461 4.3: RET is for failures
             rows = self.report(told[0])
             self.assertEqual({address: row["Action"] for address, row in rows.items()},
-                             {"bob@acc.test": "delivered", "one@acc.test": "delivered", "team@acc.test": "expanded"})
+                             {"bob@acc.test": "delivered", "one@acc.test": "delivered", "team@acc.test": "expanded", "Postmaster": "delivered"})
             self.assertEqual(rows["bob@acc.test"]["Original-Recipient"], "rfc822;Bob@acc.test")
             self.assertEqual(rows["bob@acc.test"]["Status"], "2.0.0")
             self.assertNotIn("Remote-MTA", rows["bob@acc.test"])

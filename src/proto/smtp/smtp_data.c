@@ -52,6 +52,9 @@ static void take_piece(struct session *s)
         return;
     }
     mail->octets += body->len;
+    /* RFC 6152 3: eight bits go on as BODY=8BITMIME, whether or not the client said so. */
+    if (mail->body_type == BODY_7BIT && !slice_is_ascii(buf_slice(body)))
+        mail->body_type = BODY_8BIT;
     header_scan_feed(&mail->scan, buf_slice(body));
 }
 
