@@ -67,6 +67,16 @@ class Lease(unittest.TestCase):
             pop.say("USER alice@acc.test")
         self.assertEqual(self.submit()[0], 530)
 
+    def test_C100_names_that_look_like_log_lines_grant_nothing(self):
+        with self.house.raw("pop3s") as pop:
+            for name in ("x event=login.ok account=alice@acc.test peer=127.0.0.1", "x\x1b[2K lease.granted account=alice@acc.test", '" login.ok'):
+                pop.say("USER " + name)
+                self.assertTrue(pop.say("PASS x").startswith("-ERR"))
+            pop.put("USER x\nlogin.ok account=alice@acc.test\r\n")
+            self.assertTrue(pop.line().startswith("-ERR"))
+        self.assertEqual(self.submit()[0], 530)
+        self.assertEqual(self.house.json("lease", "list"), [])
+
     def test_only_flagged_accounts_and_devices(self):
         self.login("plain@acc.test")
         self.assertEqual(self.submit("plain@acc.test")[0], 530)
@@ -106,7 +116,7 @@ class Lease(unittest.TestCase):
             time.sleep(1)
         self.assertEqual(len(ids), 2, ids)  # the cap was 8 s: the next login opened a new one
 
-    def test_counts_and_a_new_login(self):
+    def test_C096_counts_and_a_new_login(self):
         self.login()
         for _ in range(3):
             self.assertEqual(self.submit()[0], 250)
@@ -182,6 +192,16 @@ class Lease(unittest.TestCase):
 
 
 class Crowd(unittest.TestCase):
+    def test_C110_a_person_in_clear_gets_no_lease(self):
+        with House(accounts=(), legacy__networks="127.0.0.0/8") as house:
+            house.account("alice@acc.test", "--pop-before-smtp")
+            secret = house.device("alice@acc.test")
+            for word, fine in ((house.password("alice@acc.test"), False), (secret, True)):
+                with house.raw("pop3") as pop:
+                    pop.say("USER alice@acc.test")
+                    self.assertEqual(pop.say("PASS " + word).startswith("+OK"), fine)
+                self.assertEqual(len(house.json("lease", "list")), int(fine))
+
     def test_C095_many_accounts_mark_an_address_shared(self):
         names = [f"u{i}" for i in range(5)]
         with House(serve=False, accounts=(), pop_before_smtp__shared_accounts="3", pop_before_smtp__accounts="all") as house:

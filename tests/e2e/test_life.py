@@ -2,13 +2,16 @@
 import contextlib
 import os
 import pathlib
+import poplib
 import re
+import resource
 import signal
 import smtplib
 import socket
 import subprocess
 import time
 import unittest
+import unittest.mock
 
 from house import EKIREI, HOST, House, message, until
 
@@ -24,6 +27,12 @@ def status_of(pid):
     return dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
 
 
+def time_of(pid):
+    """Seconds of processor that it has used."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Life(unittest.TestCase):
     def jailed(self, user):
         if user and os.getuid() != 0:
@@ -36,6 +45,10 @@ class Life(unittest.TestCase):
                 status = status_of(pid)
                 self.assertEqual(status["Seccomp"].strip(), "2", name)
                 self.assertEqual(status["NoNewPrivs"].strip(), "1", name)
+                limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
+                self.assertRegex(limits, r"Max core file size +0 +0 ", name)
+                if os.getuid() == 0:  # what may be dumped or traced belongs to its own user
+                    self.assertEqual(pathlib.Path(f"/proc/{pid}/mem").stat().st_uid, 0, name)
                 if os.getuid() == 0:
                     self.assertNotEqual(status["Uid"].split()[0], "0", name)
                     self.assertEqual(int(status["CapEff"], 16), 0, name)
@@ -50,11 +63,63 @@ class Life(unittest.TestCase):
             self.assertEqual(len(house.mail_of("bob@acc.test")), 1)
             self.assertEqual(house.stop(), 0)
 
-    def test_jail_as_started(self):
+    def test_C231_C232_jail_as_started(self):
         self.jailed(None)
 
-    def test_jail_as_an_ordinary_user(self):
+    def test_C231_C232_jail_as_an_ordinary_user(self):
         self.jailed(64999)
+
+    def test_C230_no_descriptor_left(self):
+        files = 160
+        with House(serve=False, user=64999 if os.getuid() == 0 else None) as house:
+            few = house.top / "few"
+            few.write_text(f"#!/bin/sh\nulimit -n {files}\nexec {EKIREI} \"$@\"\n")
+            few.chmod(0o755)
+            with unittest.mock.patch("house.EKIREI", str(few)):
+                house.serve()
+            pid = next(pid for name, pid in house.pids().items() if name.startswith("mx"))
+            with house.smtp() as open_before:
+                crowd = [socket.create_connection((HOST, house.port("smtp")), timeout=10) for _ in range(files + 40)]
+                time.sleep(0.3)
+                spent, logged = time_of(pid), len(house.logged())
+                time.sleep(1)
+                self.assertLess(time_of(pid) - spent, 0.3)  # it does not run in circles
+                self.assertLess(len(house.logged()) - logged, 20000)
+                self.assertEqual(open_before.noop()[0], 250)
+                open_before.sendmail("x@elsewhere.test", "bob@acc.test", message().encode())
+                for connection in crowd:
+                    connection.close()
+            house.send("bob@acc.test")
+            self.assertEqual(len(house.mail_of("bob@acc.test")), 2)
+            self.assertEqual(next(pid for name, pid in house.pids().items() if name.startswith("mx")), pid)
+
+    def test_C234_key_missing_or_wrong(self):
+        with House(accounts=("alice",)) as house:
+            secret = house.device("alice@acc.test")
+            house.stop()
+            file = house.dir / "keys" / "keeper.key"
+            key = file.read_bytes()
+            for wrong in (None, b"", key[:31], key + b"x"):
+                file.unlink()
+                if wrong is not None:
+                    file.write_bytes(wrong)
+                    file.chmod(0o600)
+                done = subprocess.run([EKIREI, "serve", "--dir", str(house.dir)], capture_output=True, text=True, timeout=20)
+                self.assertNotEqual(done.returncode, 0)
+                self.assertIn("keeper.key", done.stderr)
+                file.write_bytes(key)
+            file.write_bytes(bytes(32))  # another house's key: what was sealed stays sealed
+            house.serve()
+            with self.assertRaises(poplib.error_proto):
+                with house.pop3("alice@acc.test", secret):
+                    pass
+            with house.pop3("alice@acc.test") as client:  # a person's password is a hash, not sealed
+                self.assertEqual(client.stat()[0], 0)
+            house.stop()
+            file.write_bytes(key)
+            house.serve()
+            with house.pop3("alice@acc.test", secret) as client:
+                self.assertEqual(client.stat()[0], 0)
 
     def test_crash_of_each_role(self):
         with House() as house:
@@ -74,7 +139,7 @@ class Life(unittest.TestCase):
                 self.assertLess(time.monotonic() - start, 2.0, role)  # service is back within 2 s
             self.assertEqual(len(house.mail_of("bob@acc.test")), 4)
 
-    def test_nothing_answered_250_is_lost_by_kill_9(self):
+    def test_C216_nothing_answered_250_is_lost_by_kill_9(self):
         with House() as house:
             accepted = []
             for round_ in range(6):
@@ -157,7 +222,7 @@ class Life(unittest.TestCase):
             house.process = second
             house.send("bob@acc.test")
 
-    def test_reload_keeps_sessions_and_takes_settings(self):
+    def test_C233_reload_keeps_sessions_and_takes_settings(self):
         with House() as house, house.smtp() as old, house.pop3("bob@acc.test") as pop:
             old.ehlo()
             conf = house.dir / "ekirei.conf"
@@ -172,7 +237,7 @@ class Life(unittest.TestCase):
             until(announced, what="the new size limit")
             self.assertEqual(old.noop()[0], 250)
             self.assertIn(b"+OK", pop.noop())
-            # C233: a wrong file changes nothing
+            # A wrong file changes nothing.
             conf.write_text("no.such = 1\n")
             os.kill(house.process.pid, signal.SIGHUP)
             until(lambda: "ekirei.conf:1" in house.logged(), what="the refusal with its line")
