@@ -2,7 +2,7 @@
 # Installs the Debian packages that a make target needs, or prints the one line to type.   deps.sh build|test|bench
 set -eu
 build="gcc make meson ninja-build pkg-config python3 libcrypt-dev libidn2-dev libjansson-dev libseccomp-dev libsodium-dev libsqlite3-dev libssl-dev libunbound-dev libuv1-dev libzstd-dev libcmocka-dev"
-test="$build clang libclang-rt-14-dev curl swaks libnet-ssleay-perl msmtp fetchmail openssl procps strace"
+test="$build clang libclang-rt-14-dev llvm curl swaks libnet-ssleay-perl msmtp fetchmail openssl procps strace"
 bench="$test postfix dovecot-core dovecot-lmtpd dovecot-pop3d"
 eval "wanted=\$$1"
 
