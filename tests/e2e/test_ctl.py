@@ -97,6 +97,19 @@ class CommandLine(unittest.TestCase):
             self.assertEqual((house.dir.stat().st_mode & 0o077), 0)
             self.assertEqual(((house.dir / "keys" / "keeper.key").stat().st_mode & 0o077), 0)
 
+    def test_C222_line_ends_in_arguments(self):
+        def state(house):
+            return [house.json(*words) for words in (("account", "list"), ("alias", "list"), ("domain", "list"), ("device", "list"))]
+        with House() as house:
+            before = state(house)
+            for end in ("\n", "\r", "\r\nBcc: x"):
+                for words in (("account", "add", f"eve{end}@acc.test", "--password-stdin"), ("alias", "add", f"a{end}@acc.test", "bob@acc.test"),
+                              ("alias", "add", "a@acc.test", f"b{end}@elsewhere.test"), ("domain", "add", f"x{end}.test"),
+                              ("device", "add", "bob@acc.test", "--name", f"scan{end}ner"), ("account", "add", "eve@acc.test", "--login", f"e{end}", "--password-stdin")):
+                    done = subprocess.run([EKIREI, *words, "--dir", str(house.dir)], input="Pass-word-eve", capture_output=True, text=True, timeout=20)
+                    self.assertIn(done.returncode, (1, 2), words)
+                    self.assertEqual(state(house), before, words)
+
     def test_C041_garbage_on_the_control_socket(self):
         import socket
         with House() as house:

@@ -33,6 +33,51 @@ class Queue(unittest.TestCase):
             self.assertTrue(local.startswith(b"Return-Path: <alice@acc.test>"))
             self.assertTrue(local.endswith(body.encode()))
 
+    def test_C008_C009_C010_one_message_stays_one(self):
+        """What looks like an end mark and a second message goes through every hop of the house as text, and our fields stand before it."""
+        inner = "MAIL FROM:<admin@acc.test>\r\nRCPT TO:<victim@elsewhere.test>\r\nDATA\r\nSubject: smuggled\r\n\r\nx\r\n.\r\n"
+        text = message(to="far@elsewhere.test", body="first\r\n.\r\n" + inner + "..\r\n.x\r\nQUIT\r\nlast\r\n").encode()
+        with Sink() as sink, House(smarthost=f"127.0.0.1:{sink.port}", smarthost__tls="none") as house:
+            for chunk in (None, 1, 7, len(text)):
+                if chunk is None:
+                    with house.smtp("submission", login="alice@acc.test") as client:
+                        client.sendmail("alice@acc.test", ["far@elsewhere.test", "bob@acc.test"], text)
+                else:
+                    with house.smtp("submission", login="alice@acc.test") as client:
+                        client.mail("alice@acc.test")
+                        client.rcpt("far@elsewhere.test")
+                        client.rcpt("bob@acc.test")
+                        for at in range(0, len(text), chunk):
+                            piece = text[at:at + chunk]
+                            client.send(b"BDAT %d%s\r\n" % (len(piece), b" LAST" if at + chunk >= len(text) else b"") + piece)
+                            self.assertEqual(client.getreply()[0], 250)
+            until(lambda: len(sink.mails) == 4, what="four mails at the smarthost")
+            until(lambda: house.json("queue", "list") == [], what="empty queue")
+            self.assertEqual(len(sink.mails), 4)
+            for mail in [*(mail["data"] for mail in sink.mails), *house.mail_of("bob@acc.test")]:
+                self.assertTrue(mail.endswith(text), mail)
+                ours = mail[:-len(text)]
+                self.assertNotIn(b"\r\n\r\n", ours)
+                self.assertIn(b"Received: from", ours)
+            self.assertEqual(len(house.mail_of("bob@acc.test")), 4)
+
+    def test_C210_no_bounce_to_strangers(self):
+        """What is refused is refused while its sender is there: nothing of it comes into the queue."""
+        with Sink() as sink, House(smarthost=f"127.0.0.1:{sink.port}", smarthost__tls="none", message__size_limit="100KB") as house:
+            with house.smtp() as client:
+                client.ehlo()
+                for to in ("nobody@acc.test", "far@elsewhere.test"):
+                    client.mail("forged@victim.test")
+                    self.assertEqual(client.rcpt(to)[0], 550)
+                    client.rset()
+                for text in (b"Subject: big\r\n\r\n" + b"x" * 70 * 3000, b"Received: x\r\n" * 150 + b"\r\nloop\r\n", b" no header\r\n"):
+                    client.mail("forged@victim.test")
+                    client.rcpt("bob@acc.test")
+                    self.assertGreaterEqual(client.data(text)[0], 500)
+            self.assertEqual(house.json("queue", "list"), [])
+            self.assertEqual(house.mail_of("bob@acc.test"), [])
+            self.assertEqual(sink.mails, [])
+
     def test_smarthost_away_for_a_while(self):
         probe = Sink()
         port = probe.port

@@ -1,4 +1,5 @@
 """TLS on every port: versions, names, ALPN, tickets, and nothing that was said before it."""
+import pathlib
 import socket
 import ssl
 import subprocess
@@ -43,7 +44,7 @@ class Tls(unittest.TestCase):
         with self.assertRaises((ssl.SSLError, ConnectionResetError)):
             self.connect(alpn=["http/1.1"])
 
-    def test_tickets_resume_but_not_on_another_service(self):
+    def test_C066_tickets_resume_but_not_on_another_service(self):
         def resumed(first, second):
             context, one = self.connect(first, maximum_version=ssl.TLSVersion.TLSv1_2)
             session = one.session
@@ -53,9 +54,56 @@ class Tls(unittest.TestCase):
             two.close()
             return reused
         self.assertTrue(resumed("pop3s", "pop3s"))
-        self.assertFalse(resumed("pop3s", "submissions"))  # C066
+        self.assertFalse(resumed("pop3s", "submissions"))
 
-    def test_sni_with_several_certificates(self):
+    def hello(self, name, service="pop3s"):
+        """A handshake with any octets as the server's name; True if it was carried through."""
+        done = subprocess.run(["openssl", "s_client", "-connect", f"{HOST}:{self.house.port(service)}", "-servername", name, "-brief"],
+                              input=b"QUIT\r\n", capture_output=True, timeout=10)
+        return b"Protocol version: TLSv1" in done.stderr
+
+    def test_C037_odd_names_in_sni(self):
+        pids = self.house.pids()
+        for name in ("mail.acc.test\\", "\\", "${run{id}}", "../../keys/keeper.key", "%s%n%9999999u", "a" * 250, "mail.acc.test.", "x\x01y\xff"):
+            self.hello(name)  # refused or served with the default: it is never more than a name that is not found
+            with self.house.pop3("bob@acc.test") as client:
+                self.assertIn(b"+OK", client.noop(), name)
+        self.assertTrue(self.hello("mail.acc.test."))
+        self.assertEqual(self.house.pids(), pids)
+
+    def test_C061_junk_instead_of_a_handshake(self):
+        for service, word, go in (("submission", "STARTTLS", "220"), ("smtp", "STARTTLS", "220"), ("pop3", "STLS", "+OK")):
+            for junk in (b"EHLO x\r\nMAIL FROM:<alice@acc.test>\r\n", b"USER bob@acc.test\r\nPASS x\r\n", b"\0" * 100, b"\x16\x03\x01\xff\xff" + b"A" * 70000):
+                with self.house.raw(service) as raw:
+                    self.assertTrue(raw.say(word).startswith(go))
+                    try:
+                        raw.put(junk)
+                        rest = raw.rest()
+                    except OSError:
+                        rest = []
+                    self.assertFalse([line for line in rest if line[:3] in ("250", "530", "+OK", "-ER")], (service, junk[:20]))
+        with self.house.pop3("bob@acc.test") as client:
+            self.assertIn(b"+OK", client.noop())
+
+    def test_C063_random_names_take_no_memory(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        pid = next(pid for name, pid in self.house.pids().items() if name.startswith("user"))
+
+        def resident():
+            return next(int(line.split()[1]) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
+
+        def many(first, count):
+            for i in range(first, first + count):
+                name = f"{i:x}." + ".".join("abcdefghij" * 6 for _ in range(3)) + ".test"
+                with context.wrap_socket(socket.create_connection((HOST, self.house.port("pop3s")), timeout=10), server_hostname=name) as secured:
+                    secured.recv(100)
+        many(0, 150)
+        before = resident()
+        many(1000, 600)
+        self.assertLess(resident() - before, 600)  # KiB: not one for each name
+
+    def test_C064_sni_with_several_certificates(self):
         with House(domain="two.test", serve=False) as other, House(serve=False) as house:
             conf = house.dir / "ekirei.conf"
             pairs = [(house.dir / "tls" / "cert.pem", house.dir / "tls" / "key.pem"), (house.dir / "tls" / "two.pem", house.dir / "tls" / "two.key")]
@@ -72,7 +120,7 @@ class Tls(unittest.TestCase):
                     return ssl.DER_cert_to_PEM_cert(secured.getpeercert(True)).strip()
             first, second = (pair[0].read_text().split("-----END")[0].strip() for pair in pairs)
             for name, expected in (("mail.acc.test", first), ("mail.two.test", second), ("MAIL.Two.TEST", second), ("unknown.test", first), ("localhost", first)):
-                self.assertTrue(owner(name).startswith(expected), name)  # C064
+                self.assertTrue(owner(name).startswith(expected), name)
 
     def test_C052_C054_nothing_said_before_tls_counts(self):
         for service, hello, start, inject, probe in (("smtp", "EHLO x", "STARTTLS", "MAIL FROM:<a@b.test>", "RCPT TO:<bob@acc.test>"),
