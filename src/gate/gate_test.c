@@ -19,6 +19,7 @@
 #define LONG   5000 /* milliseconds that nothing here takes */
 #define SOON   300  /* milliseconds in which something would have happened */
 #define GUESTS 3u   /* from one address */
+#define DEVICES (INADDR_LOOPBACK + 1) /* who may submit on port 25, if the keeper lets them */
 
 struct world {
     struct loop loop;
@@ -28,16 +29,19 @@ struct world {
     struct sockaddr_in where;
     uv_timer_t timer;
     enum ask_kind awaited;
-    bool came, mute, lost;
+    bool came, mute, lost, as_device;
     uint64_t session, generation;
     uint32_t number, asked, ended;
 };
 
 static struct settings *make_settings(void)
 {
+    static struct network devices;
     struct settings *settings = alloc(sizeof *settings);
+    assert_ok(network_parse(S("127.0.0.2"), &devices));
     *settings = (struct settings){ .arena = ARENA(4096), .holders = 1, .hostname = S("mail.acc.test"), .connections_per_address = GUESTS,
-        .connections = 100, .timeout_command = MINUTES(5), .message_size_limit = 1 << 20, .message_recipients = 100, .log_level = LOG_ERROR };
+        .connections = 100, .timeout_command = MINUTES(5), .message_size_limit = 1 << 20, .message_recipients = 100, .log_level = LOG_ERROR,
+        .legacy_networks = { &devices, 1 } };
     return settings;
 }
 
@@ -134,6 +138,10 @@ static bool serve_until(struct world *w, enum ask_kind kind, uint64_t limit)
 static int knock(const struct world *w)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (w->as_device) {
+        struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(DEVICES) };
+        assert_int_equal(bind(fd, (const struct sockaddr *)&from, sizeof from), 0);
+    }
     assert_int_equal(connect(fd, (const struct sockaddr *)&w->where, sizeof w->where), 0);
     return fd;
 }
@@ -165,6 +173,7 @@ static int known_guest(struct world *w)
     tell(fd, "EHLO x.example\r\n");
     assert_int_equal(reply(fd), 250);
     tell(fd, "MAIL FROM:<a@b.example>\r\n");
+    assert_true(!w->as_device || serve_until(w, ASK_MAIL, LONG));
     assert_int_equal(reply(fd), 250);
     tell(fd, "RCPT TO:<bob@acc.test>\r\n");
     assert_true(serve_until(w, ASK_RCPT, LONG));
@@ -289,9 +298,25 @@ static void test_answers_find_their_session(void **state)
     end_gate(w);
 }
 
-static void test_sessions_that_asked_are_ended(void **state)
+static void test_strangers_are_nothing_to_forget(void **state)
 {
     struct world *w = *state;
+    int one = known_guest(w), two = known_guest(w);
+    tell(one, "RSET\r\n");
+    assert_int_equal(reply(one), 250);
+    tell(one, "QUIT\r\n");
+    close(two);
+    assert_int_equal(reply(one), 221);
+    assert_false(serve_until(w, ASK_END_SESSION, SOON));
+    assert_int_equal(w->asked, 2);
+    close(one);
+    end_gate(w);
+}
+
+static void test_sessions_that_bound_are_ended(void **state)
+{
+    struct world *w = *state;
+    w->as_device = true;
     int silent = knock(w), one = known_guest(w), two = known_guest(w);
     close(silent); /* the keeper never heard of it */
     uint32_t before = w->asked;
@@ -438,7 +463,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_ready_means_listening, begin, end),
         cmocka_unit_test_setup_teardown(test_answers_find_their_session, begin_ready, end),
-        cmocka_unit_test_setup_teardown(test_sessions_that_asked_are_ended, begin_ready, end),
+        cmocka_unit_test_setup_teardown(test_strangers_are_nothing_to_forget, begin_ready, end),
+        cmocka_unit_test_setup_teardown(test_sessions_that_bound_are_ended, begin_ready, end),
         cmocka_unit_test_setup_teardown(test_C227_crowd, begin_ready, end),
         cmocka_unit_test_setup_teardown(test_keeper_away_and_back, begin_ready, end),
         cmocka_unit_test_setup_teardown(test_new_settings_for_new_connections, begin_ready, end),

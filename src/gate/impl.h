@@ -34,7 +34,7 @@ struct visitor {
     struct ip ip;
     uint32_t line;         /* number of the keeper's channel when it came */
     bool counted;          /* by the door */
-    bool owes_end;         /* it asked something: the keeper knows its session */
+    bool owes_end;         /* the keeper knows its session */
 };
 
 /* An ask under way.  Its number on the channel is its place in the table, and above that how often the place was taken. */

@@ -94,6 +94,13 @@ static enum status refuse(const struct ask *ask, enum status status)
     return status;
 }
 
+/* The keeper remembers a session from one of these on (keeper/binding.h).  A stranger who only delivers is unknown to it, and there is nothing to be
+ * told that would have to be forgotten. */
+static bool binds(enum ask_kind kind)
+{
+    return kind == ASK_LOGIN || kind == ASK_LOGIN_APOP || kind == ASK_MAIL;
+}
+
 enum status post_ask(void *context, struct conn *conn, const struct ask *ask)
 {
     struct visitor *visitor = context;
@@ -102,9 +109,12 @@ enum status post_ask(void *context, struct conn *conn, const struct ask *ask)
     if (!gate->keeper || visitor->line != gate->line)
         return refuse(ask, STATUS_AWAY);
     struct frame frame = { .session = visitor->id, .ask = *ask };
-    visitor->owes_end = ask->kind != ASK_END_SESSION;
-    if (ask_defs[ask->kind].silent)
-        return channel_put(gate->keeper, &frame);
+    if (ask_defs[ask->kind].silent) {
+        bool is_known = visitor->owes_end;
+        visitor->owes_end = is_known && ask->kind != ASK_END_SESSION;
+        return is_known ? channel_put(gate->keeper, &frame) : STATUS_OK;
+    }
+    visitor->owes_end = visitor->owes_end || binds(ask->kind);
     int32_t place = take_place(gate);
     if (place < 0)
         return refuse(ask, STATUS_BUSY);
