@@ -122,7 +122,7 @@ static void forget_given(struct session *s)
         wipe_secret(&s->asks[s->ask_first - 1]);
     s->out_given = s->body_given = s->ask_given = false;
     if (!s->notes && s->of_notes.used > 0)
-        arena_reset(&s->of_notes);
+        arena_done(&s->of_notes); /* most sessions are idle: a chunk kept would be a kilobyte for each */
 }
 
 static bool has_wish(const struct session *s)
