@@ -79,6 +79,78 @@ static const struct ctl_command commands[] = {
 /* clang-format on */
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
+/* ---- what was probably meant ---- */
+
+#define WORD_MOST 24u /* octets; what is longer is no slip of a finger */
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Letters to put in, leave out or change. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[WORD_MOST + 1], a_len = strlen(a), b_len = strlen(b);
+    if (a_len > WORD_MOST || b_len > WORD_MOST)
+        return WORD_MOST;
+    for (size_t j = 0; j <= b_len; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a_len; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b_len; j++) {
+            size_t changed = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            row[j] = smaller(changed, smaller(row[j], row[j - 1]) + 1);
+        }
+    }
+    return row[b_len];
+}
+
+/* The better one of two candidates; short words must be nearer. */
+static const char *nearer(const char *typed, const char *best, const char *candidate)
+{
+    size_t far = candidate ? distance(typed, candidate) : WORD_MOST;
+    return far <= strlen(typed) / 3 && (!best || far < distance(typed, best)) ? candidate : best;
+}
+
+static int unknown(const char *what, const char *typed, const char *best)
+{
+    if (best)
+        return ctl_usage("there is no %s '%s'; did you mean '%s'?  'ekirei --help' lists all", what, typed, best);
+    return ctl_usage("there is no %s '%s'; 'ekirei --help' lists all", what, typed);
+}
+
+static int unknown_option(const char *typed)
+{
+    char name[WORD_MOST + 2];
+    const char *best = NULL;
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(typed, "="), typed);
+    for (size_t at = 0; at < OPTIONS; at++)
+        best = nearer(name, best, options[at].name);
+    return unknown("option", typed, best);
+}
+
+static int unknown_group(const char *typed)
+{
+    const char *best = strcmp(typed, "user") == 0 ? "account" : NULL;
+    for (size_t at = 0; at < COMMANDS; at++)
+        best = nearer(typed, best, commands[at].group);
+    return unknown("command", typed, best);
+}
+
+static int unknown_verb(const char *group, const char *typed)
+{
+    const char *best = NULL;
+    for (size_t at = 0; at < COMMANDS; at++)
+        if (strcmp(commands[at].group, group) == 0)
+            best = nearer(typed, best, commands[at].verb);
+    if (best)
+        return ctl_usage("there is no command '%s %s'; did you mean '%s %s'?", group, typed, group, best);
+    return ctl_usage("there is no command '%s %s'; see 'ekirei %s --help'", group, typed, group);
+}
+
 /* ---- help ---- */
 
 static void print_synopsis(const struct ctl_command *command)
@@ -88,6 +160,9 @@ static void print_synopsis(const struct ctl_command *command)
         width += printf(" %s", command->verb);
     if (command->arguments[0] != '\0')
         width += printf(" %s", command->arguments);
+    for (size_t at = 0; at < OPTIONS; at++)
+        if (command->needed & WITH(at))
+            width += printf(" %s %s", options[at].name, options[at].value);
     printf("%*s%s\n", width < HELP_COLUMN ? HELP_COLUMN - width : 1, "", command->help);
 }
 
@@ -120,7 +195,7 @@ static int print_help(const char *group, const char *verb)
             used |= command->options;
     }
     if (!any)
-        return ctl_usage("there is no command '%s'; 'ekirei --help' lists all", group);
+        return unknown_group(group);
     printf("\n");
     print_options(used);
     if (!group)
@@ -154,7 +229,7 @@ static int read_option(struct ctl *ctl, int argc, char **argv, int *at)
     const char *value;
     size_t option = option_find(argv[*at], &value);
     if (option == OPTIONS)
-        return ctl_usage("there is no option '%s'; 'ekirei --help' lists all", argv[*at]);
+        return unknown_option(argv[*at]);
     const struct option_row *row = &options[option];
     if (!row->value && value)
         return ctl_usage("%s takes no value", row->name);
@@ -207,11 +282,10 @@ static int find_command(struct ctl *ctl, const struct typed *typed, size_t *out_
         return CTL_DONE;
     }
     if (!group)
-        return ctl_usage("there is no command '%s'; 'ekirei --help' lists all", typed->words[0]);
+        return unknown_group(typed->words[0]);
     if (typed->count < 2)
         return ctl_usage("'%s' needs one more word; see 'ekirei %s --help'", typed->words[0], typed->words[0]);
-    return ctl_usage(
-        "there is no command '%s %s'; see 'ekirei %s --help'", typed->words[0], typed->words[1], typed->words[0]);
+    return unknown_verb(typed->words[0], typed->words[1]);
 }
 
 /* How many arguments a command takes at least and at most, from its synopsis. */
@@ -232,8 +306,8 @@ static int check_usage(struct ctl *ctl, const struct typed *typed, size_t first)
     const char *verb = command->verb ? command->verb : "", *gap = command->verb ? " " : "";
     count_arguments(command->arguments, &least, &most);
     if (count < least || count > most)
-        return ctl_usage("usage: ekirei %s%s%s %s; see 'ekirei %s%s%s --help'", command->group, gap, verb,
-            command->arguments, command->group, gap, verb);
+        return ctl_usage("usage: ekirei %s%s%s%s%s; see 'ekirei %s%s%s --help'", command->group, gap, verb,
+            most > 0 ? " " : "", command->arguments, command->group, gap, verb);
     for (size_t at = 0; at < count; at++)
         ctl->arguments[at] = typed->words[first + at];
     for (size_t at = 0; at < OPTIONS; at++) {
@@ -265,10 +339,14 @@ int ctl_main(int argc, char **argv)
     struct ctl ctl = { .socket = -1, .arena = ARENA(COMMAND_ARENA) };
     struct typed typed = { .count = 0 };
     size_t first = 0;
+    if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0))
+        return cmd_version(&ctl);
     int code = read_words(&ctl, argc, argv, &typed);
     if (code != CTL_DONE)
         return code;
     bool help_word = typed.count > 0 && strcmp(typed.words[0], "help") == 0;
+    if (typed.count == 2 && strcmp(typed.words[1], "help") == 0)
+        return print_help(typed.words[0], NULL);
     if (ctl.values[OPTION_HELP] || help_word)
         return print_help(typed.words[help_word], typed.words[help_word + 1]);
     if (typed.count == 0)

@@ -1,5 +1,6 @@
 /* ctl_status.c - leases, status, version. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/ip.h"
 #include "ctl_impl.h"
@@ -62,6 +63,8 @@ static int typed_about(struct ctl *ctl, struct slice *out_about)
     *out_about = slice_of(typed);
     if (!typed || ip_parse(*out_about, &ip) == STATUS_OK)
         return CTL_DONE;
+    if (!strchr(typed, '@'))
+        return ctl_usage("'%s' is neither an account nor an IP address: write name@domain, 192.0.2.7 or 2001:db8::7", typed);
     return ctl_typed_address(ctl, typed, out_about);
 }
 

@@ -79,6 +79,8 @@ int cmd_demo(struct ctl *ctl)
     demo.japanese = lang && strncmp(lang, "ja", 2) == 0;
     if (ctl->json)
         return ctl_usage("the demo is for people: it has no --json");
+    if (ctl->values[OPTION_DIR])
+        return ctl_usage("the demo makes a temporary folder (in $TMPDIR, else /tmp): it has no --dir");
     make_password(demo.hanako);
     make_password(demo.taro);
     demo_say(&demo,

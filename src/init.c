@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -352,9 +353,30 @@ static int tell(struct init *init)
         ca);
 }
 
+/* Signals wait from the first folder to the last file: so nothing stays half made. */
+static void hold_signals(sigset_t *out_before)
+{
+    sigset_t ends;
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGHUP);
+    sigprocmask(SIG_BLOCK, &ends, out_before);
+}
+
+static int look_for_signals(void)
+{
+    sigset_t waiting;
+    sigpending(&waiting);
+    bool any = sigismember(&waiting, SIGINT) == 1 || sigismember(&waiting, SIGTERM) == 1 || sigismember(&waiting, SIGHUP) == 1;
+    return any ? ctl_failed("interrupted; nothing was made") : CTL_DONE;
+}
+
 int cmd_init(struct ctl *ctl)
 {
     struct init init = { .ctl = ctl };
+    sigset_t before;
+    hold_signals(&before);
     int code = read_typed(&init);
     if (code == CTL_DONE)
         code = fix_ids(&init);
@@ -367,6 +389,8 @@ int cmd_init(struct ctl *ctl)
     if (code == CTL_DONE)
         code = make_store(&init);
     if (code == CTL_DONE)
+        code = look_for_signals();
+    if (code == CTL_DONE)
         code = make_conf(&init); /* last: its presence says that all the rest is there */
     if (code == CTL_DONE)
         code = tell(&init);
@@ -374,5 +398,6 @@ int cmd_init(struct ctl *ctl)
         unmake(&init);
     wipe(init.key, sizeof init.key);
     settings_release(init.settings);
+    sigprocmask(SIG_SETMASK, &before, NULL);
     return code;
 }

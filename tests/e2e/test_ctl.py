@@ -2,7 +2,10 @@
 import json
 import os
 import re
+import signal
 import subprocess
+import tempfile
+import time
 import unittest
 
 from house import EKIREI, House
@@ -109,6 +112,41 @@ class CommandLine(unittest.TestCase):
                     done = subprocess.run([EKIREI, *words, "--dir", str(house.dir)], input="Pass-word-eve", capture_output=True, text=True, timeout=20)
                     self.assertIn(done.returncode, (1, 2), words)
                     self.assertEqual(state(house), before, words)
+
+    def test_what_was_probably_meant(self):
+        for words, meant in ((["acount", "list"], "account"), (["account", "lst"], "account list"), (["user", "add"], "account"), (["queue", "lits"], None),
+                             (["status", "--jsno"], "--json"), (["account", "add", "--passwd-stdin"], "--password-stdin"), (["zzz"], None), (["status", "--zzz"], None)):
+            done = subprocess.run([EKIREI, *words], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 2, words)
+            self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+            if meant:
+                self.assertIn(f"did you mean '{meant}'?", done.stderr)
+            elif words[0] != "queue":
+                self.assertNotIn("mean", done.stderr)
+        for words in (["--version"], ["-V"], ["account", "help"], ["help", "account"], ["device", "add", "--help"]):
+            done = subprocess.run([EKIREI, *words], capture_output=True, text=True)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), words)
+        self.assertIn("device add ADDRESS --name NAME", done.stdout)
+        done = subprocess.run([EKIREI, "lease", "revoke", "192.0.2"], capture_output=True, text=True)
+        self.assertIn("IP address", done.stderr)
+        done = subprocess.run([EKIREI, "demo", "--dir", "/nonexistent"], capture_output=True, text=True, timeout=20)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--dir", done.stderr)
+
+    def test_init_that_is_interrupted_leaves_nothing(self):
+        for delay in (0.0, 0.005, 0.01, 0.02, 0.04):
+            with tempfile.TemporaryDirectory() as top:
+                folder = os.path.join(top, "e")
+                init = subprocess.Popen([EKIREI, "init", "--dir", folder, "--domain", "x.test"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                if delay:
+                    deadline = time.monotonic() + 5
+                    while not os.path.exists(folder) and init.poll() is None and time.monotonic() < deadline:
+                        pass
+                    time.sleep(delay)
+                init.send_signal(signal.SIGINT)
+                init.wait(10)
+                if os.path.exists(folder):  # the signal came too late: then all of it is there
+                    self.assertEqual(subprocess.run([EKIREI, "status", "--dir", folder], stdout=subprocess.DEVNULL).returncode, 0)
 
     def test_C041_garbage_on_the_control_socket(self):
         import socket
