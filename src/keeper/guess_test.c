@@ -6,6 +6,7 @@
 
 #define LAN "192.0.2.7"
 #define TRIES 50 /* of each kind; the kinds take turns, so that whatever else the machine does falls on all alike */
+#define ROUNDS 5
 
 enum kind { UNKNOWN, WRONG, DISABLED, DEVICES, KINDS };
 static const char *const names[KINDS] = { "nobody@our.test", "wrong@our.test", "disabled@our.test", "devices@our.test" };
@@ -37,15 +38,10 @@ static void prepare(struct house *h)
     }
 }
 
-static void measure(struct house *h, uint32_t cost)
+static bool are_alike(struct house *h, uint32_t cost, uint64_t session)
 {
     static uint64_t took[KINDS][TRIES];
-    uint64_t session = 1;
-    house_stop(h);
-    h->settings->auth_hash_cost = cost;
-    h->settings->auth_throttle = false;
-    house_start(h);
-    prepare(h);
+    bool alike = true;
     for (size_t i = 0; i < TRIES; i++)
         for (size_t kind = 0; kind < KINDS; kind++) {
             uint64_t began = nanoseconds();
@@ -59,8 +55,23 @@ static void measure(struct house *h, uint32_t cost)
         uint64_t one = took[UNKNOWN][TRIES / 2], other = took[kind][TRIES / 2];
         print_message("cost %u: %s %u us, %s %u us\n", (unsigned)cost, names[UNKNOWN], (unsigned)(one / 1000), names[kind],
             (unsigned)(other / 1000));
-        assert_true(one * 4 < other * 5 && other * 4 < one * 5); /* within 1.25 */
+        alike = alike && one * 4 < other * 5 && other * 4 < one * 5; /* within 1.25 */
     }
+    return alike;
+}
+
+/* A difference that is there shows every time; what a busy machine adds does not. */
+static void measure(struct house *h, uint32_t cost)
+{
+    bool alike = false;
+    house_stop(h);
+    h->settings->auth_hash_cost = cost;
+    h->settings->auth_throttle = false;
+    house_start(h);
+    prepare(h);
+    for (uint64_t round = 0; round < ROUNDS && !alike; round++)
+        alike = are_alike(h, cost, 1 + round * TRIES * KINDS);
+    assert_true(alike);
 }
 
 static void test_C074_time_tells_nothing_at_the_least_cost(void **state) { measure(*state, 1); }
