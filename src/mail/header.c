@@ -257,7 +257,10 @@ static void finish_field(struct header_scan *scan)
 {
     if (scan->name_len == 0)
         return;
-    if (header_addresses(buf_slice(&scan->field), scan->arena, add_author, scan) != STATUS_OK)
+    if (scan->name_len > sizeof "sender" - 1) /* Resent-: there may be many of them, so their sum is bounded */
+        scan->resent_octets += scan->field.len;
+    if (scan->resent_octets > LIMIT_HEADER_FIELD ||
+        header_addresses(buf_slice(&scan->field), scan->arena, add_author, scan) != STATUS_OK)
         note(scan, HEADER_BAD_AUTHORS);
     buf_clear(&scan->field);
     scan->name_len = 0;
@@ -281,7 +284,9 @@ static void begin_field(struct header_scan *scan)
         ++*count;
     if (author && *count > 1)
         note(scan, HEADER_TWO_FROM); /* C167: and what it says is not read, which bounds the memory */
-    bool kept = author && *count == 1;
+    /* RFC 5322 3.6.6: whoever brings a message in again is an author, too, and each of them has a block of his own (C092). */
+    bool resent = slice_equal(name, S("resent-from")) || slice_equal(name, S("resent-sender"));
+    bool kept = resent || (author && *count == 1);
     scan->state = kept ? KEEP : SKIP;
     if (!kept)
         scan->name_len = 0;

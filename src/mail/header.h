@@ -14,7 +14,7 @@ enum header_flaw {
     HEADER_NUL,           /* NUL in the header section (C168) */
     HEADER_TOO_LONG,      /* more than LIMIT_HEADER octets */
     HEADER_TWO_FROM,      /* From or Sender twice (C167) */
-    HEADER_BAD_AUTHORS,   /* From or Sender that cannot be read, or more than LIMIT_AUTHORS */
+    HEADER_BAD_AUTHORS,   /* From, Sender or a Resent- one that cannot be read, or more than LIMIT_AUTHORS */
 };
 
 struct header_scan {
@@ -27,7 +27,8 @@ struct header_scan {
     bool first_line;           /* nothing but (a part of) the first line was seen */
     bool ended;                /* the empty line, or the end of the message, was seen */
     enum header_flaw flaw;     /* the first one */
-    struct slice *authors;     /* addr-specs of From and Sender, canonical (address_print form) */
+    size_t resent_octets;      /* of the values of Resent-From and Resent-Sender */
+    struct slice *authors;     /* addr-specs of From, Sender, Resent-From and Resent-Sender, canonical (address_print form) */
     size_t author_count;
     uint8_t name_len;
     char name[32];

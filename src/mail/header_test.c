@@ -231,6 +231,26 @@ static void C092_no_author_hides_behind_a_line_that_is_no_field(void **state)
     check_scan(S("From: a@b\r\r\nFrom: c@d\r\n"), "12 r0 f1 s0 d0 m0 ended fine a@b");
 }
 
+static void C092_who_sends_again_is_an_author(void **state)
+{
+    (void)state;
+    check_scan(S("From: a@b\r\nResent-From: c@d\r\nRESENT-SENDER : e@f\r\nResent-From:\r\n g@h\r\nResent-To: i@j\r\n\r\n"),
+        "88 r0 f1 s0 d0 m0 ended fine a@b c@d e@f g@h");
+    check_scan(S("Resent-From: nobody\r\n\r\n"), "23 r0 f0 s0 d0 m0 ended bad-authors");
+    struct buf message = BUF(1 << 20);
+    struct arena a = ARENA(4 * LIMIT_HEADER_FIELD);
+    struct header_scan scan;
+    while (message.len < LIMIT_HEADER - 1000)
+        assert_ok(buf_print(&message, "Resent-From: (%0900d)\r\n", 0));
+    header_scan_init(&scan, &a);
+    header_scan_feed(&scan, buf_slice(&message));
+    assert_int_equal(scan.flaw, HEADER_BAD_AUTHORS);
+    assert_true(a.used <= 2 * LIMIT_HEADER_FIELD); /* many of them leave room for the rest of the transaction */
+    header_scan_done(&scan);
+    arena_done(&a);
+    buf_done(&message);
+}
+
 static void C092_authors_are_bounded(void **state)
 {
     (void)state;
@@ -328,6 +348,7 @@ int main(void)
         cmocka_unit_test(an_ordinary_header),
         cmocka_unit_test(C017_the_start_of_the_header),
         cmocka_unit_test(C092_no_author_hides_behind_a_line_that_is_no_field),
+        cmocka_unit_test(C092_who_sends_again_is_an_author),
         cmocka_unit_test(C092_authors_are_bounded),
         cmocka_unit_test(C158_size_and_memory_are_bounded),
         cmocka_unit_test(C167_two_authors_fields),

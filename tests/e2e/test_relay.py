@@ -31,11 +31,14 @@ class Relay(unittest.TestCase):
             for recipient in refused:
                 self.assertGreaterEqual(self.codes(sender, recipient)[0], 500, (sender, recipient))
 
-    def test_ours_is_taken(self):
+    def test_C226_ours_and_postmaster_are_taken(self):
         for recipient in ("<bob@acc.test>", "<BOB@ACC.TEST>", "<bob@acc.test.>", "<bob+tag@acc.test>", "<team@acc.test>", "<postmaster@acc.test>", "<postmaster>",
                           "<Postmaster>", "<@relay.test:bob@acc.test>", '<"bob"@acc.test>', " <bob@acc.test>"):
             self.assertEqual(self.codes("<x@elsewhere.test>", recipient), [250], recipient)
         self.assertEqual(self.codes("<x@elsewhere.test>", "<nobody@acc.test>", "<\"\"@acc.test>"), [550, 550])
+
+    def test_C211_the_null_sender_is_taken_for_ours(self):
+        self.assertEqual(self.codes("<>", "<bob@acc.test>", "<team@acc.test>", "<postmaster>", "<v@elsewhere.test>"), [250, 250, 250, 550])
 
     def test_C051_submission_wants_proof_even_for_local(self):
         self.assertEqual(self.codes("<x@elsewhere.test>", "<bob@acc.test>", service="submission"), [530])
@@ -54,6 +57,9 @@ class Relay(unittest.TestCase):
         self.assertEqual(submit("alice@acc.test", "From: alice@acc.test\r\nFrom: bob@acc.test\r\n"), 550)
         self.assertEqual(submit("alice@acc.test", "From: alice@acc.test, bob@acc.test\r\n"), 550)
         self.assertEqual(submit("alice@acc.test", "From: alice@acc.test\r\nSender: bob@acc.test\r\n"), 550)
+        self.assertEqual(submit("alice@acc.test", "From: alice@acc.test\r\nResent-From: bob@acc.test\r\n"), 550)
+        self.assertEqual(submit("alice@acc.test", "Resent-From: alice@acc.test\r\nResent-Sender: bob@acc.test\r\nFrom: alice@acc.test\r\n"), 550)
+        self.assertEqual(submit("alice@acc.test", "Resent-From: alice@acc.test\r\nFrom: alice@acc.test\r\n"), 250)
         self.assertEqual(submit("alice@acc.test", 'From: "bob@acc.test" <alice@acc.test>\r\n'), 250)
         self.assertEqual(submit("alice+news@acc.test", "From: Team <team@acc.test>\r\n"), 250)
 
