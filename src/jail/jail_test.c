@@ -245,7 +245,7 @@ static int run(enum role role, int (*tried)(void))
     return status;
 }
 
-static void test_forbidden(void **state)
+static void test_C232_forbidden(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(forbidden); i++)
@@ -565,7 +565,7 @@ static int end_world(void **state)
 static int run_all(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forbidden),
+        cmocka_unit_test(test_C232_forbidden),
         cmocka_unit_test(test_allowed),
         cmocka_unit_test(test_keeper_threads),
         cmocka_unit_test(test_status_shows),

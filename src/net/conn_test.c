@@ -682,7 +682,7 @@ static void a_slow_reader_is_not_fed(void **state)
     assert_false(t.conn->stalled);
 }
 
-static void a_peer_that_never_reads_is_closed(void **state)
+static void c228_a_peer_that_never_reads_is_closed(void **state)
 {
     (void)state;
     open_conn(false, false);
@@ -798,7 +798,7 @@ int main(void)
         CASE(a_file_that_was_promised_and_did_not_come_is_a_failure),
         CASE(a_full_disk_is_said_at_the_end_of_the_message),
         CASE(a_slow_reader_is_not_fed),
-        CASE(a_peer_that_never_reads_is_closed),
+        CASE(c228_a_peer_that_never_reads_is_closed),
         CASE(a_sessions_deadline_is_told),
         CASE(the_last_reply_survives_a_peer_that_goes_on_sending),
         CASE(stopping_says_so_and_ends),
