@@ -64,10 +64,7 @@ static enum status read_ahead(
         TRY(status);
         struct store_page page = { .account = reading->account, .uid = uid };
         uint64_t next;
-        status = store->verbs->message_read(store, &page, PAGE - reading->octets.len, &reading->octets, &next);
-        if (status == STATUS_NOT_FOUND) /* gone between the two */
-            continue;
-        TRY(status);
+        TRY(store->verbs->message_read(store, &page, PAGE - reading->octets.len, &reading->octets, &next));
         rows[*count] = (struct fetch_row){ .uid = uid, .next = next };
         ends[(*count)++] = reading->octets.len;
         if (next != 0)
@@ -76,7 +73,7 @@ static enum status read_ahead(
     return STATUS_OK;
 }
 
-static enum status fetch_work(struct task *task, struct store *store)
+static enum status read_page(struct task *task, struct store *store)
 {
     struct reading *reading = task->state;
     const struct ask_fetch *ask = &task->ask.fetch;
@@ -99,6 +96,15 @@ static enum status fetch_work(struct task *task, struct store *store)
     }
     task->answer.fetch.rows = (struct rows){ rows, count };
     return STATUS_OK;
+}
+
+/* One transaction for the whole page: each message by itself was four locks. */
+static enum status fetch_work(struct task *task, struct store *store)
+{
+    TRY(store->verbs->begin(store));
+    enum status status = read_page(task, store);
+    store->verbs->rollback(store);
+    return status;
 }
 
 void serve_fetch(struct task *task)

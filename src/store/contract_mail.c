@@ -450,6 +450,17 @@ static void test_reader(void **state)
         assert_int_equal(i + 1, list.rows.count);
         contract_read(c, reader, id, i + 1, i, 3000, 65536);
     }
+    /* Between begin() and rollback() it sees one moment, whatever is committed meanwhile. */
+    assert_ok(reader->verbs->begin(reader));
+    contract_list(c, reader, id, &list);
+    contract_begin(c);
+    assert_ok(contract_deliver(c, 20, 3000, &id, 1));
+    contract_commit(c);
+    contract_list(c, reader, id, &list);
+    assert_int_equal(20, list.rows.count);
+    reader->verbs->rollback(reader);
+    contract_list(c, reader, id, &list);
+    assert_int_equal(21, list.rows.count);
     uint64_t octets;
     assert_ok(reader->verbs->free_octets(reader, &octets));
     assert_true(octets > 0);

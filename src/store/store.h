@@ -109,6 +109,7 @@ struct store_verbs {
     void (*close)(struct store *);
 
     /* writer: transactions.  mark() and undo() bracket one job inside a batch: undo() takes back what came after the last mark(). */
+    /* On a reader: what is read until rollback() is of one moment, and costs one lock instead of one for each verb.  Within a second, or the log grows. */
     enum status (*begin)(struct store *);
     enum status (*mark)(struct store *);
     enum status (*undo)(struct store *);

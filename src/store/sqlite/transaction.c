@@ -21,13 +21,13 @@ static enum status start(struct sqlite *s)
     s->broken = STATUS_OK;
     buf_clear(&s->doomed);
     s->doomed_at_mark = 0;
-    return sqlite_run_sql(s, "BEGIN IMMEDIATE");
+    return s->mode == STORE_WRITER ? sqlite_run_sql(s, "BEGIN IMMEDIATE") : sqlite_run_sql(s, "BEGIN");
 }
 
 enum status sqlite_begin(struct store *store)
 {
     struct sqlite *s = sqlite_of(store);
-    must(s->mode == STORE_WRITER && !s->in_transaction);
+    must(!s->in_transaction);
     TRY(start(s));
     s->in_transaction = true;
     return STATUS_OK;
