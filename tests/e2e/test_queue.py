@@ -1,5 +1,7 @@
 """Mail for elsewhere: queued durably, handed to the smarthost, also after that was away; bounces."""
 import email
+import os
+import poplib
 import signal
 import time
 import unittest
@@ -90,7 +92,6 @@ class Queue(unittest.TestCase):
             house.serve()
             for name, pid in house.pids().items():
                 if name.startswith("keeper"):
-                    import os
                     os.kill(pid, signal.SIGKILL)
             with Sink(port) as sink:
                 until(lambda: sink.mails, 20, "mail at the smarthost")
@@ -216,6 +217,30 @@ class Queue(unittest.TestCase):
             self.assertEqual(len(house.mail_of("bob@acc.test")), 1)
             self.assertEqual(len(house.mail_of("carol@acc.test")), 1)
             self.assertNotIn("No route", house.logged())  # nothing was attempted
+
+    def test_a_notice_waits_for_its_courier_and_outlives_a_crash(self):
+        with House(smarthost="") as house:
+            courier = next(pid for name, pid in house.pids().items() if name.startswith("courier"))
+            os.kill(courier, signal.SIGSTOP)
+            try:
+                self.submit_for(house, {"bob@acc.test": "NOTIFY=SUCCESS"})
+                row = house.json("queue", "list")[0]
+                self.assertEqual((row["state"], row["recipient"], row["attempts"]), ("notice", "bob@acc.test", 0))
+                self.assertEqual(len(house.mail_of("bob@acc.test")), 1)
+                os.kill(next(pid for name, pid in house.pids().items() if name.startswith("keeper")), signal.SIGKILL)
+            finally:
+                os.kill(courier, signal.SIGCONT)
+
+            def told():
+                try:
+                    return house.mail_of("alice@acc.test")
+                except (OSError, EOFError, poplib.error_proto):  # the keeper is not back yet
+                    return None
+
+            until(told, 20, "the notification")
+            until(lambda: house.json("queue", "list") == [], what="empty queue")
+            self.assertEqual(len(house.mail_of("alice@acc.test")), 1)
+            self.assertEqual(len(house.mail_of("bob@acc.test")), 1)
 
     def test_nobody_is_told_who_did_not_ask_or_has_no_address(self):
         with House(smarthost="") as house:

@@ -271,6 +271,6 @@ enum status sqlite_queue_release_claims(struct store *store)
 {
     struct sqlite *s = sqlite_of(store);
     TRY(sqlite_writing(s));
-    TRY(sqlite_run_sql(s, "UPDATE queue_message SET claim_owner = 0, claim_term = 0 WHERE claim_owner <> 0"));
+    TRY(sqlite_run_sql(s, "UPDATE queue_message SET claim_owner = 0, claim_term = 0 WHERE claim_term <> 0"));
     return sqlite_queue_reckon(s, 0, INT64_MAX);
 }
