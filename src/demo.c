@@ -65,7 +65,9 @@ static void print_table(const struct demo *demo)
     print_account(demo, "Hanako (POP before SMTP)", "hanako@" DEMO_DOMAIN, demo->hanako);
     print_account(demo, "Taro", "taro@" DEMO_DOMAIN, demo->taro);
     printf("    %-22s %s\n", demo->japanese ? "機器用パスワード" : "Scanner's password", demo->scanner);
-    printf("\n  ekirei ... --dir %s\n  %s\n", demo->dir, demo->log);
+    printf("\n  %s\n    ekirei account list --dir %s\n  %s\n    %s\n",
+        demo->japanese ? "コマンドも使えます:" : "The command line works on it, too:", demo->dir,
+        demo->japanese ? "サーバーのログ:" : "The server's log:", demo->log);
 }
 
 int cmd_demo(struct ctl *ctl)
