@@ -105,7 +105,7 @@ class Activation(unittest.TestCase):
                 listener.close()
             self.assertNotIn("supervisor.socket-unused", house.logged())
             for address in ("127.0.0.1", "::1"):
-                with smtplib.SMTP(address, house.port("smtp"), timeout=20) as client:
+                with smtplib.SMTP(address, house.port("smtp"), timeout=20, local_hostname="client.test") as client:
                     client.sendmail("x@elsewhere.test", "bob@acc.test", "Subject: x\r\n\r\nx\r\n")
             mails = b"".join(house.mail_of("bob@acc.test"))
             self.assertIn(b"[127.0.0.1]", mails)  # and not as ::ffff:127.0.0.1

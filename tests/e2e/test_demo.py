@@ -29,7 +29,7 @@ class Demo(unittest.TestCase):
             offset = next(p - 995 for p in sorted(ports) if p - 995 + 587 in ports)
             name = re.findall(r"(?m)^ *User name +(\S+@\S+)$", text)[-1]
             password = re.findall(r"(?m)^ *Password +(\S+)$", text)[-1]
-            with smtplib.SMTP(HOST, 587 + offset, timeout=20) as client:
+            with smtplib.SMTP(HOST, 587 + offset, timeout=20, local_hostname="client.test") as client:
                 client.starttls(context=context)
                 client.login(name, password)
                 client.sendmail(name, [name], message(sender=name, to=name, subject="from outside").encode())
@@ -39,7 +39,7 @@ class Demo(unittest.TestCase):
             mails = [b"\r\n".join(pop.retr(i + 1)[1]) for i in range(pop.stat()[0])]
             pop.quit()
             self.assertTrue(any(b"from outside" in mail for mail in mails))
-            with smtplib.SMTP(HOST, 25 + offset, timeout=20) as client:
+            with smtplib.SMTP(HOST, 25 + offset, timeout=20, local_hostname="client.test") as client:
                 client.ehlo()
                 client.mail("stranger@elsewhere.test")
                 self.assertGreaterEqual(client.rcpt("victim@elsewhere.test")[0], 550)

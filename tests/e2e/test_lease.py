@@ -132,7 +132,7 @@ class Lease(unittest.TestCase):
     def test_C109_parallel_sessions_cannot_overdraw(self):
         self.login()
         codes = []
-        clients = [smtplib.SMTP(HOST, self.house.port("submission"), timeout=20) for _ in range(12)]
+        clients = [smtplib.SMTP(HOST, self.house.port("submission"), timeout=20, local_hostname="client.test") for _ in range(12)]
         for client in clients:
             client.ehlo()
         threads = [threading.Thread(target=lambda c=c: codes.append(self.submit(client=c)[0])) for c in clients]

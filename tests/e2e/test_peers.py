@@ -77,7 +77,7 @@ virtual_mailbox_limit = 0
 
     def _answers(self):
         try:
-            with smtplib.SMTP(HOST, self.port, timeout=5):
+            with smtplib.SMTP(HOST, self.port, timeout=5, local_hostname="client.test"):
                 return True
         except OSError:
             return False
@@ -130,7 +130,7 @@ class Peers(unittest.TestCase):
                 client.quit()
 
     def from_postfix(self, recipients, text, sender="far@elsewhere.test", mail=(), rcpt=()):
-        with smtplib.SMTP(HOST, self.postfix.port, timeout=20) as client:
+        with smtplib.SMTP(HOST, self.postfix.port, timeout=20, local_hostname="client.test") as client:
             client.ehlo("pc.elsewhere.test")
             client.sendmail(sender, recipients, text.encode(), mail_options=mail, rcpt_options=rcpt)
 
