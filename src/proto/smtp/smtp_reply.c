@@ -78,6 +78,7 @@ const struct smtp_reply_row smtp_replies[REPLY_COUNT] = {
     [REPLY_LEASE_USED_UP]       = { 452, "4.7.1", "Sent enough for one mail check: check your mail again" },
     [REPLY_TOO_MANY_TARGETS]    = { 550, "5.4.6", "The alias has too many targets, or points at itself" },
     [REPLY_DISK_FULL]           = { 452, "4.3.1", "Not enough disk space" },
+    [REPLY_STORE_FAILED]        = { 452, "4.3.0", "The mail store failed, try again later" },
     [REPLY_TEMPORARY]           = { 451, "4.3.0", "Temporary failure, try again later" },
     [REPLY_LEASE_OVER]          = { 530, "5.7.0", "Your time after the mail check is over: check your mail again: https://$/help/sending" },
     [REPLY_TOO_MANY_RECIPIENTS] = { 452, "4.5.3", "Too many recipients" },
@@ -127,6 +128,8 @@ enum smtp_reply smtp_reply_of_status(enum status status)
         return REPLY_NONE;
     case STATUS_FULL:
         return REPLY_DISK_FULL;
+    case STATUS_IO: /* C219: a failing sync as well */
+        return REPLY_STORE_FAILED;
     case STATUS_REVOKED:
         return REPLY_REVOKED;
     case STATUS_TOO_BIG:
@@ -134,7 +137,6 @@ enum smtp_reply smtp_reply_of_status(enum status status)
     case STATUS_NOT_FOUND:
     case STATUS_EXISTS:
     case STATUS_DENIED:
-    case STATUS_IO:
     case STATUS_CORRUPT:
     case STATUS_BUSY:
     case STATUS_AWAY:
