@@ -333,3 +333,33 @@ enum status config_print(const struct settings *settings, size_t index, struct b
     must(index < ROWS);
     return config_value_print(settings, &table[index], out);
 }
+
+/* ---- risks ---- */
+
+static bool relays(const struct settings *s) { return s->relay_networks.count > 0; }
+static bool takes_plaintext(const struct settings *s) { return s->auth_plaintext_networks.count > 0; }
+static bool has_legacy(const struct settings *s) { return s->legacy_networks.count > 0; }
+static bool has_open_apop(const struct settings *s) { return s->auth_apop_without_tls; }
+static bool has_no_throttle(const struct settings *s) { return !s->auth_throttle; }
+static bool hashes_cheaply(const struct settings *s) { return s->auth_hash_cost < 3; }
+static bool has_no_route(const struct settings *s) { return s->smarthost_host.len == 0; }
+
+const char *config_risk(const struct settings *settings, size_t index)
+{
+    static const struct {
+        bool (*holds)(const struct settings *settings);
+        const char *text;
+    } risks[] = {
+        { relays, "relay.networks: whoever is in there may send in anybody's name, without any proof" },
+        { takes_plaintext, "auth.plaintext_networks: passwords from there can be read on the way" },
+        { has_legacy, "legacy.networks: device passwords from there can be read on the way" },
+        { has_open_apop, "auth.apop_without_tls: mail of devices can be read on the way, and their digests attacked" },
+        { has_no_throttle, "auth.throttle = no: passwords can be guessed as fast as the server answers" },
+        { hashes_cheaply, "auth.hash_cost is below 3: stolen hashes can be guessed quickly" },
+        { has_no_route, "smarthost is not set: mail for other domains waits in the queue" },
+    };
+    for (size_t i = 0; i < sizeof risks / sizeof risks[0]; i++)
+        if (risks[i].holds(settings) && index-- == 0)
+            return risks[i].text;
+    return NULL;
+}

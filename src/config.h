@@ -19,6 +19,9 @@ MUST_USE enum status config_finish(struct settings *settings, struct buf *why);
 /* Reads a whole file's text over the defaults.  On failure `why` is "NAME:LINE: what, and what to do". */
 MUST_USE enum status config_parse(struct slice text, const char *file_name, struct settings **out_settings, struct buf *why);
 
+/* What an administrator should be reminded of, one sentence each; NULL past the end.  Said by `config check` and at every start. */
+const char *config_risk(const struct settings *settings, size_t index);
+
 struct config_row {
     const char *name, *preset, *unit, *range, *help;
 };

@@ -115,18 +115,9 @@ static int check_pair(struct check *check, struct slice cert_name, struct slice 
 
 static void check_risks(struct check *check, const struct settings *settings)
 {
-    if (settings->relay_networks.count > 0)
-        warn(check, "relay.networks: whoever is in there may send in anybody's name, without any proof");
-    if (settings->auth_plaintext_networks.count > 0)
-        warn(check, "auth.plaintext_networks: passwords from there can be read on the way");
-    if (settings->legacy_networks.count > 0)
-        warn(check, "legacy.networks: device passwords from there can be read on the way");
-    if (!settings->auth_throttle)
-        warn(check, "auth.throttle = no: passwords can be guessed as fast as the server answers");
-    if (settings->auth_hash_cost < 3)
-        warn(check, "auth.hash_cost is below 3: stolen hashes can be guessed quickly");
-    if (settings->smarthost_host.len == 0)
-        warn(check, "smarthost is not set: mail for other domains waits in the queue");
+    const char *text;
+    for (size_t at = 0; (text = config_risk(settings, at)); at++)
+        warn(check, text);
 }
 
 int cmd_config_check(struct ctl *ctl)

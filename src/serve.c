@@ -128,11 +128,15 @@ static enum status load(void *context, struct boot *out_boot, struct settings **
     }
     TRY(config_parse(out_boot->settings, path.ptr, &settings, why));
     status = read_all(&reading, out_boot, settings);
-    if (status == STATUS_OK)
-        *out_settings = settings;
-    else
+    if (status != STATUS_OK) {
         settings_release(settings);
-    return status;
+        return status;
+    }
+    const char *risk;
+    for (size_t at = 0; (risk = config_risk(settings, at)); at++)
+        LOG(LOG_WARNING, "settings.risk", LOG_WORD("what", risk));
+    *out_settings = settings;
+    return STATUS_OK;
 }
 
 int serve_main(const char *dir)

@@ -258,6 +258,10 @@ class Life(unittest.TestCase):
                 self.assertEqual(len(warnings), min(at, 2), after)
                 house.send("bob@acc.test")  # at the old place
 
+    def test_risks_are_said_at_the_start(self):
+        with House(relay__networks="192.0.2.0/24", accounts=()) as house:
+            self.assertIn("settings.risk what=\"relay.networks: whoever is in there may send in anybody's name", house.logged())
+
     def test_new_certificate_without_dropping_sessions(self):
         with House() as house, House(domain="acc.test", serve=False) as other:
             with house.smtp("submission", login="alice@acc.test") as old:
