@@ -7,11 +7,15 @@ import sys
 top = pathlib.Path(__file__).resolve().parent.parent
 
 
-def value(text):
-    text = text.strip().strip("()").replace("u", "")
-    shifted = re.fullmatch(r"(\d+) << (\d+)", text)
-    number = int(shifted[1]) << int(shifted[2]) if shifted else int(text)
-    return f"{number:,}"
+known = {}
+
+
+def value(name, text):
+    """A number, or one operation on numbers and rows above."""
+    words = [known.get(word) or int(word.rstrip("u")) for word in re.findall(r"\w+", text)]
+    operator = re.search(r"<<|[*/]", text)
+    known["LIMIT_" + name] = {None: lambda a: a, "<<": lambda a, b: a << b, "*": lambda a, b: a * b, "/": lambda a, b: a // b}[operator and operator[0]](*words)
+    return f"{known['LIMIT_' + name]:,}"
 
 
 def escape(text):
@@ -39,7 +43,7 @@ for line in (top / "src/base/limits.h").read_text().splitlines():
         lines.append(f".SH {section[1].upper()}")
     elif row:
         count += 1
-        lines += [".TP", f"\\fB{escape(row[1].lower().replace('_', ' '))}\\fR = {value(row[2])}", escape(row[3])]
+        lines += [".TP", f"\\fB{escape(row[1].lower().replace('_', ' '))}\\fR = {value(row[1], row[2])}", escape(row[3])]
     elif line.startswith("#define"):
         sys.exit(f"limits.h: this row has no reason or not the form of a row: {line}")
 lines += [".SH SEE ALSO", ".BR ekirei (8),", ".BR ekirei.conf (5)"]

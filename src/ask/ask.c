@@ -11,8 +11,6 @@
 #define MOST_ID      64u                 /* a transaction's id: session name and a counter */
 #define MOST_KEY     1024u               /* the key of a row, made of several fields */
 #define MOST_WORD    64u
-#define MOST_CLAIM   100u                /* recipients of one attempt (RFC 5321 4.5.3.1.8) */
-#define MOST_HEADER  32768u              /* what "queue show" brings of a header section */
 #define END          { .kind = FIELD_END }
 
 /* clang-format off */
@@ -75,7 +73,7 @@ static const struct field claim_recipient[] = {
     F_U8(claim_recipient, notify), F_U8(claim_recipient, delivered), END };
 static const struct field claim_answer[] = {
     F_TEXT(answer_claim, sender, MOST_ADDRESS), F_TEXT(answer_claim, envid, LIMIT_ENVID),
-    F_ROWS(answer_claim, recipients, claim_recipient, claim_recipient, MOST_CLAIM), F_U64(answer_claim, id),
+    F_ROWS(answer_claim, recipients, claim_recipient, claim_recipient, LIMIT_CLAIM), F_U64(answer_claim, id),
     F_U64(answer_claim, size), F_U64(answer_claim, arrived), F_U8(answer_claim, body_type), F_U8(answer_claim, utf8),
     F_U8(answer_claim, ret), END };
 static const struct field queue_body_ask[] = { F_U64(ask_queue_body, id), F_U64(ask_queue_body, at), END };
@@ -85,7 +83,7 @@ static const struct field settle_recipient[] = {
     F_TEXT(settle_recipient, reply, LIMIT_REPLY_LINE), F_U32(settle_recipient, id), F_U64(settle_recipient, next),
     F_U8(settle_recipient, outcome), END };
 static const struct field settle_ask[] = {
-    F_U64(ask_settle, id), F_ROWS(ask_settle, recipients, settle_recipient, settle_recipient, MOST_CLAIM),
+    F_U64(ask_settle, id), F_ROWS(ask_settle, recipients, settle_recipient, settle_recipient, LIMIT_CLAIM),
     F_BYTES(ask_settle, bounce, LIMIT_FRAME), END };
 static const struct field settle_answer[] = { F_U8(answer_settle, done), END };
 
@@ -145,7 +143,7 @@ static const struct field queue_list_answer[] = {
     F_ROWS(answer_queue_list, rows, queue_row, queue_row, LIMIT_ROWS), F_U8(answer_queue_list, more), END };
 static const struct field queue_show_ask[] = { F_U64(ask_queue_show, id), END };
 static const struct field queue_show_answer[] = {
-    F_ROWS(answer_queue_show, rows, queue_row, queue_row, LIMIT_ROWS), F_BYTES(answer_queue_show, header, MOST_HEADER), END };
+    F_ROWS(answer_queue_show, rows, queue_row, queue_row, LIMIT_ROWS), F_BYTES(answer_queue_show, header, LIMIT_SHOWN_HEADER), END };
 static const struct field queue_change_ask[] = { F_U64(ask_queue_change, id), F_U8(ask_queue_change, change), END };
 static const struct field status_answer[] = {
     F_TEXT(answer_status, version, MOST_WORD), F_U32(answer_status, accounts), F_U32(answer_status, domains),

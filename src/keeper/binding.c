@@ -2,9 +2,6 @@
 
 #include "keeper/impl.h"
 
-#define BINDINGS_MAX                                                                                                   \
-    (2u * LIMIT_GATE_SESSIONS) /* of one client: sessions come and go faster than their ends are told */
-
 struct binding_key {
     uint64_t client, session;
 };
@@ -20,7 +17,7 @@ struct binding *binding_get(struct keeper *keeper, struct client *client, uint64
     struct binding *binding = binding_find(keeper, client, session);
     if (binding)
         return binding;
-    if (client->binding_count >= BINDINGS_MAX)
+    if (client->binding_count >= LIMIT_BINDINGS)
         return NULL;
     binding = alloc(sizeof *binding);
     binding->client = client;

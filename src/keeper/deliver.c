@@ -6,7 +6,6 @@
 #include "keeper/parcel.h"
 #include "keeper/standing.h"
 
-#define PACK_ON_LOOP 16384u /* plain octets: 50 us (HOTPATH lesson 4) */
 #define TARGETS_MAX                                                                                                    \
     (2 * LIMIT_RECIPIENTS + LIMIT_ALIAS_TARGETS) /* of each kind, in one message: they are compared with each other */
 
@@ -339,7 +338,7 @@ void serve_deliver(struct task *task)
         task_answer(task, status);
     else if (verdict != MAIL_OK)
         refuse(task, verdict);
-    else if (ask->staged == 0 && size <= PACK_ON_LOOP) {
+    else if (ask->staged == 0 && size <= LIMIT_PACK_ON_LOOP) {
         task->status = pack_all(task);
         packed(task);
     } else if (task_keep(task) != STATUS_OK)

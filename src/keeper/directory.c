@@ -6,8 +6,6 @@
 #include "base/must.h"
 #include "mail/address.h"
 
-#define FROM_MAX 64u /* networks one device may be used from */
-
 static struct slice copy_text(struct slice text)
 {
     char *copy = alloc(text.len + 1);
@@ -284,11 +282,11 @@ void directory_set(struct directory *d, uint32_t id, bool enabled, bool pop_befo
 
 enum status directory_networks(struct slice text, struct network **out_rows, struct networks *out_networks)
 {
-    struct network rows[FROM_MAX];
+    struct network rows[LIMIT_DEVICE_NETWORKS];
     struct slice piece;
     size_t count = 0;
     while (slice_cut(&text, ',', &piece)) {
-        if (count == FROM_MAX)
+        if (count == LIMIT_DEVICE_NETWORKS)
             return STATUS_TOO_BIG;
         TRY(network_parse(slice_trim(piece), &rows[count++]));
     }

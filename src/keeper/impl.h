@@ -30,8 +30,6 @@
 
 #define TASK_ARENA     (4u << 20) /* octets that one question may need: a page of a list, a large envelope */
 #define LIST_PAGE      100u        /* rows in one page of a list: they fit in LIMIT_FRAME at their longest */
-#define DELAYED_MAX    1000u       /* logins that wait out their delay at once; beyond it: busy */
-#define CLAIM_TERM     MINUTES(30) /* a claimed message comes back by itself after this */
 #define CLAIMS_WAITING 1000u       /* questions for work that may wait at once */
 #define TICK           SECONDS(1)  /* between two rounds of housekeeping */
 #define READERS        2u

@@ -6,10 +6,6 @@
 #include "base/limits.h"
 #include "base/must.h"
 
-#define SEEN_FOR     MINUTES(60)        /* how long an account counts towards its address being shared */
-#define ACCOUNT_MOST 1000u              /* leases of one account: none fills the table alone, from all of an IPv6 network */
-#define PLACES_MOST  (2 * LIMIT_LEASES) /* addresses remembered */
-
 /* An address at which leases were asked for. */
 struct place {
     struct ip peer;
@@ -76,7 +72,7 @@ static struct place *place_find(const struct leases *leases, struct ip peer)
 static struct place *place_get(struct leases *leases, struct ip peer)
 {
     struct place *place = place_find(leases, peer);
-    if (place || leases->places.count >= PLACES_MOST)
+    if (place || leases->places.count >= LIMIT_LEASE_PLACES)
         return place;
     place = alloc(sizeof *place);
     place->peer = peer;
@@ -91,7 +87,7 @@ static void forget_seen(struct place *place, msec now)
     for (struct list *node = place->seen.prev, *before; node != &place->seen; node = before) {
         before = node->prev;
         struct seen *seen = list_element(node, struct seen, node);
-        if (now - seen->when <= SEEN_FOR)
+        if (now - seen->when <= LIMIT_SHARED_AGE)
             return;
         list_remove(node);
         release(seen);
@@ -309,7 +305,7 @@ enum lease_grant lease_grant(struct leases *leases, const struct lease_wish *wis
         lease = NULL;
     }
     enum lease_grant grant = lease ? LEASE_RENEWED : LEASE_OPENED;
-    if (!lease && (leases->count >= LIMIT_LEASES || tally_of(leases, wish->account) >= ACCOUNT_MOST))
+    if (!lease && (leases->count >= LIMIT_LEASES || tally_of(leases, wish->account) >= LIMIT_LEASES_ACCOUNT))
         return LEASE_REFUSED_FULL;
     if (!lease)
         lease = open_lease(leases, place, wish, settings, now);

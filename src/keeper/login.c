@@ -6,12 +6,6 @@
 #include "keeper/impl.h"
 #include "keeper/vault.h"
 
-#define VERIFIED_FOR  MINUTES(5) /* a password that was right is known again without hashing */
-#define VERIFIED_MOST 50000u     /* 150 octets each */
-#define HASHES_MX     (LIMIT_HASH_QUEUE / 8) /* waiting for one gate of strangers' mail: it has few logins */
-#define HASHES_USER   (LIMIT_HASH_QUEUE / 2) /* and for one of the others: none of them fills the queue alone */
-#define LONGEST_WAIT  SECONDS(60) /* of a delayed login, with those in front of it */
-
 struct candidate {
     uint32_t device;
     struct slice name, sealed;
@@ -74,13 +68,13 @@ static void remember(struct keeper *keeper, const struct login *login, struct sl
 {
     struct verified_key key = key_of(keeper, login, secret);
     struct verified *verified = map_find(&keeper->verified, map_key(key));
-    if (!verified && keeper->verified.count >= VERIFIED_MOST)
+    if (!verified && keeper->verified.count >= LIMIT_VERIFIED)
         return;
     if (!verified) {
         verified = alloc(sizeof *verified);
         map_put(&keeper->verified, map_key(key), verified);
     }
-    *verified = (struct verified){ .until = keeper_now(keeper) + VERIFIED_FOR, .device = login->device };
+    *verified = (struct verified){ .until = keeper_now(keeper) + LIMIT_VERIFIED_AGE, .device = login->device };
 }
 
 void login_forget(struct keeper *keeper, msec now)
@@ -367,7 +361,7 @@ static void begin(struct task *task)
         return;
     }
     /* An intruder's gate keeps the others' people out no longer than its share lasts (C088). */
-    if (task->client->hash_count >= (task->client->role == ROLE_MX ? HASHES_MX : HASHES_USER)) {
+    if (task->client->hash_count >= (task->client->role == ROLE_MX ? LIMIT_HASHES_MX : LIMIT_HASHES_USER)) {
         refuse_busy(task);
         return;
     }
@@ -406,12 +400,12 @@ static msec wait_for(struct keeper *keeper, struct ip peer, msec delay)
 {
     msec wait = delay;
     struct ip place = throttle_place(peer);
-    for (const struct list *node = keeper->delayed.next; node != &keeper->delayed && wait < LONGEST_WAIT; node = node->next) {
+    for (const struct list *node = keeper->delayed.next; node != &keeper->delayed && wait < LIMIT_LOGIN_WAIT; node = node->next) {
         const struct login *other = list_element(node, struct task, waiting)->state;
         if (ip_equal(throttle_place(other->peer), place))
             wait += delay;
     }
-    return wait < LONGEST_WAIT ? wait : LONGEST_WAIT;
+    return wait < LIMIT_LOGIN_WAIT ? wait : LIMIT_LOGIN_WAIT;
 }
 
 static void start(struct task *task, struct slice authzid)
@@ -440,7 +434,7 @@ static void start(struct task *task, struct slice authzid)
         begin(task);
         return;
     }
-    if (keeper->delayed_count >= DELAYED_MAX) {
+    if (keeper->delayed_count >= LIMIT_DELAYED_LOGINS) {
         refuse_busy(task);
         return;
     }

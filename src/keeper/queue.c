@@ -9,7 +9,6 @@
 
 #define PAGE        (60u << 10)
 #define PAGE_ROOM   (PAGE + 2 * LIMIT_BODY_FRAME)
-#define HEADER_MOST 32768u /* octets that "queue show" brings */
 
 /* ---- CLAIM: a long poll ---------------------------------------------------------------------------------------------
  */
@@ -25,7 +24,7 @@ static enum status claim_work(struct task *task, struct store *store)
 {
     struct claiming *claiming = task->state;
     wall now = clock_wall();
-    struct store_claim claim = { .now = now, .term = now + CLAIM_TERM, .owner = claiming->owner };
+    struct store_claim claim = { .now = now, .term = now + LIMIT_CLAIM_TERM, .owner = claiming->owner };
     enum status status = store->verbs->queue_claim(store, &claim, &task->arena, &task->answer.claim);
     claiming->next = 0;
     if (status == STATUS_NOT_FOUND && store->verbs->queue_next_due(store, &claiming->next) != STATUS_OK)
@@ -319,8 +318,8 @@ static struct slice header_of(struct slice message)
 {
     for (size_t at = 0; at + 3 < message.len; at++)
         if (memcmp(message.ptr + at, "\r\n\r\n", 4) == 0)
-            return slice_upto(slice_upto(message, at + 2), HEADER_MOST);
-    return slice_upto(message, HEADER_MOST);
+            return slice_upto(slice_upto(message, at + 2), LIMIT_SHOWN_HEADER);
+    return slice_upto(message, LIMIT_SHOWN_HEADER);
 }
 
 /* The first frame holds more than is shown. */

@@ -6,9 +6,7 @@
 
 #include "keeper/impl.h"
 
-#define HELD_MOST  (512u << 20)     /* octets that the asks of one client may hold at once; beyond it: busy */
 #define HELD_LEAST 4096u            /* octets of a task, its arena and its answer */
-#define TASKS_MOST (2u * LIMIT_ASKS) /* whoever has so many unanswered does not read the answers */
 
 /* clang-format off */
 static void (*const handlers[ASK_KINDS])(struct task *) = {
@@ -119,7 +117,7 @@ static void on_frame(void *context, struct frame *frame)
         bad_ask(client, frame->is_answer ? "answer" : ask_defs[frame->ask.kind].name);
         return;
     }
-    if (client->task_count >= TASKS_MOST) {
+    if (client->task_count >= LIMIT_CLIENT_ASKS) {
         if (fd >= 0)
             close(fd);
         bad_ask(client, "too many");
@@ -132,7 +130,7 @@ static void on_frame(void *context, struct frame *frame)
         task_answer(task, STATUS_REVOKED);
     else if (client->keeper->stopping && !ask_defs[frame->ask.kind].silent)
         task_answer(task, STATUS_AWAY);
-    else if ((client->task_count > LIMIT_ASKS || client->held > HELD_MOST) && !ask_defs[frame->ask.kind].silent)
+    else if ((client->task_count > LIMIT_ASKS || client->held > LIMIT_CLIENT_OCTETS) && !ask_defs[frame->ask.kind].silent)
         task_answer(task, STATUS_BUSY);
     else
         serve(task);

@@ -3,13 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-
-#define FREE_BY_NAME    3u   /* failures before anyone waits: typos */
-#define FREE_BY_ADDRESS 20u  /* an office behind one address */
-#define FIRST_DELAY     250u /* milliseconds; doubles with every failure */
-#define LONGEST_DELAY   SECONDS(10)
-#define MEMORY          MINUTES(15) /* without a failure */
-#define MOST_ENTRIES    200000u     /* 100 octets each; beyond it only what is known already is counted */
+#include "base/limits.h"
 
 struct entry {
     msec last;
@@ -53,17 +47,17 @@ static struct slice address_key_of(struct key *key, struct ip peer)
 
 static msec delay_of(const struct entry *entry, uint32_t free, msec now)
 {
-    if (!entry || entry->failures < free || now - entry->last > MEMORY)
+    if (!entry || entry->failures < free || now - entry->last > LIMIT_FAILURE_AGE)
         return 0;
     uint32_t doublings = entry->failures - free;
-    return doublings > 5 ? LONGEST_DELAY : (msec)FIRST_DELAY << doublings;
+    return doublings > 5 ? LIMIT_LONGEST_DELAY : (msec)LIMIT_FIRST_DELAY << doublings;
 }
 
 msec throttle_delay(const struct throttle *throttle, struct slice name, struct ip peer, msec now)
 {
     struct key room;
-    msec by_name = delay_of(map_find(&throttle->entries, name_key(&room, name, peer)), FREE_BY_NAME, now);
-    msec by_address = delay_of(map_find(&throttle->entries, address_key_of(&room, peer)), FREE_BY_ADDRESS, now);
+    msec by_name = delay_of(map_find(&throttle->entries, name_key(&room, name, peer)), LIMIT_FREE_BY_NAME, now);
+    msec by_address = delay_of(map_find(&throttle->entries, address_key_of(&room, peer)), LIMIT_FREE_BY_ADDRESS, now);
     return by_name > by_address ? by_name : by_address;
 }
 
@@ -71,12 +65,12 @@ static void count(struct throttle *throttle, struct slice key, msec now)
 {
     struct entry *entry = map_find(&throttle->entries, key);
     if (!entry) {
-        if (throttle->entries.count >= MOST_ENTRIES)
+        if (throttle->entries.count >= LIMIT_FAILURES_KNOWN)
             return;
         entry = alloc(sizeof *entry);
         map_put(&throttle->entries, key, entry);
     }
-    if (now - entry->last > MEMORY)
+    if (now - entry->last > LIMIT_FAILURE_AGE)
         entry->failures = 0;
     entry->failures++;
     entry->last = now;
@@ -100,7 +94,7 @@ void throttle_forget(struct throttle *throttle, msec now)
     struct slice key;
     void *value;
     for (size_t at = 0; map_each(&throttle->entries, &at, &key, &value);) {
-        if (now - ((struct entry *)value)->last <= MEMORY)
+        if (now - ((struct entry *)value)->last <= LIMIT_FAILURE_AGE)
             continue;
         map_take(&throttle->entries, key);
         release(value);

@@ -5,7 +5,6 @@
 #define FORGET_EVERY 60u         /* ticks: failures of logins, remembered passwords */
 #define SEEN_EVERY   30u         /* last logins */
 #define SWEEP_EVERY  300u        /* bodies */
-#define SWEEP_GRACE  MINUTES(60) /* a session may still be reading what was deleted */
 #define SWEEP_MOST   500u        /* in one transaction */
 #define SEEN_MOST    2000u       /* accounts, and devices, in one transaction */
 
@@ -132,7 +131,7 @@ static void note_logins(struct keeper *keeper)
 static enum status sweep_work(struct task *task, struct store *store)
 {
     uint32_t *swept = task->state;
-    return store->verbs->sweep(store, clock_wall() - SWEEP_GRACE, SWEEP_MOST, swept);
+    return store->verbs->sweep(store, clock_wall() - LIMIT_SWEEP_GRACE, SWEEP_MOST, swept);
 }
 
 static void sweep(struct keeper *keeper);

@@ -6,8 +6,6 @@
 #include "base/limits.h"
 #include "base/must.h"
 
-#define LIMIT_LABEL 63 /* octets: RFC 1035 2.3.4 */
-
 static bool is_digit(char octet) { return octet >= '0' && octet <= '9'; }
 
 static bool is_let_dig(char octet)

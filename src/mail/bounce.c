@@ -7,7 +7,6 @@
 #include "mail/trace.h"
 
 #define LIMIT_BOUNDARY_ID 40 /* octets of the id in a boundary, which has 70 at most (RFC 2046 5.1.1) */
-#define LIMIT_REPEATED    800 /* octets of any one thing that others said */
 #define FOLD_AT           70 /* octets of a line of a field, behind which it is folded at the next space */
 #define QP_LINE           75 /* octets of a quoted-printable line, its soft break not counted (RFC 2045 6.7) */
 

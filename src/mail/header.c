@@ -7,8 +7,6 @@
 
 /* Part one: address lists. */
 
-#define LIMIT_COMMENTS 32 /* comments within comments */
-
 /* What stands next in an address list; any other special stands for itself. */
 enum { AT_END = 0, WORD = 'w', QUOTED = 'q', WRONG = '!' };
 

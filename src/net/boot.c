@@ -8,8 +8,6 @@
 
 #include "base/scoped.h"
 
-#define MOST_PAIRS 256u             /* certificates: more names than this share one */
-#define MOST_PEM   (256u << 10)     /* octets of a chain or a key */
 #define MOST_PATH  4096u            /* octets: PATH_MAX */
 #define MOST_KEY   80u              /* octets of a ticket key: three parts (net/tls.h) */
 #define MOST_BOOT  (16u << 20)      /* octets of the whole message */
@@ -17,10 +15,10 @@
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
 
 /* clang-format off */
-static const struct field pair_row[] = { F_BYTES(boot_pair, certificate, MOST_PEM), F_BYTES(boot_pair, key, MOST_PEM), { .kind = FIELD_END } };
+static const struct field pair_row[] = { F_BYTES(boot_pair, certificate, LIMIT_PEM), F_BYTES(boot_pair, key, LIMIT_PEM), { .kind = FIELD_END } };
 static const struct field boot_fields[] = {
     F_BYTES(boot, settings, LIMIT_SETTINGS_FILE), F_TEXT(boot, settings_name, MOST_PATH), F_TEXT(boot, dir, MOST_PATH),
-    F_ROWS(boot, pairs, boot_pair, pair_row, MOST_PAIRS), F_BYTES(boot, ticket_key, MOST_KEY), F_BYTES(boot, keeper_key, MOST_KEY),
+    F_ROWS(boot, pairs, boot_pair, pair_row, LIMIT_CERTIFICATES), F_BYTES(boot, ticket_key, MOST_KEY), F_BYTES(boot, keeper_key, MOST_KEY),
     F_U32(boot, worker), F_U64(boot, generation), { .kind = FIELD_END } };
 /* clang-format on */
 

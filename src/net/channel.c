@@ -15,7 +15,6 @@
 #define SOCKET_BUFFER (4 << 20)           /* octets in the kernel: a few dozen frames of bodies (DESIGN 5) */
 #define ROWS_ROOM     (LIMIT_ROWS * 256u) /* octets of decoded rows: no row of ask.h is larger than 256 */
 #define KEPT_ROOM     (256u << 10)        /* octets that an idle channel's buffer may keep */
-#define RIDERS_MOST   512u                /* descriptors lent out that the other end has not taken yet: the process has 4096 for all */
 
 /* A descriptor that waits to be sent: it goes with the octet at `at`. */
 struct rider {
@@ -233,7 +232,7 @@ enum status channel_put(struct channel *channel, const struct frame *frame)
         status = STATUS_AWAY;
     else if (channel->out.len - channel->out_at >= LIMIT_CHANNEL_OUT && !is_silent(frame))
         status = STATUS_BUSY;
-    else if (fd >= 0 && frame->is_answer && channel->rider_count >= RIDERS_MOST)
+    else if (fd >= 0 && frame->is_answer && channel->rider_count >= LIMIT_RIDERS)
         status = STATUS_BUSY;
     /* What is sent makes room once it is the greater part: each octet moves once at most. */
     if (channel->out_at > channel->out.len / 2) {

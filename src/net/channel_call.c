@@ -6,8 +6,6 @@
 #include "net/channel.h"
 #include "net/wire.h"
 
-#define CALL_LIMIT SECONDS(60) /* longer than any answer takes */
-
 static enum status call_out(int fd, struct slice octets, int rider, msec until)
 {
     while (octets.len > 0) {
@@ -51,7 +49,7 @@ enum status channel_call(
 {
     must(scratch->max >= CHANNEL_SCRATCH && !ask_defs[ask->kind].silent);
     struct frame question = { .number = 1, .ask = *ask }, reply = { 0 };
-    msec until = clock_now() + CALL_LIMIT;
+    msec until = clock_now() + LIMIT_CALL;
     int held = -1;
     buf_clear(scratch);
     enum status status = wire_put(scratch, &question, ask->fd >= 0);

@@ -10,7 +10,6 @@
 #include "net/conn_impl.h"
 
 #define READS_A_TURN 4          /* then the other connections have their turn */
-#define LINGER_LIMIT SECONDS(5) /* for the peer to stop sending after we hung up */
 #define NEVER        UINT64_MAX
 
 /* One loop in a process reads one connection at a time. */
@@ -91,7 +90,7 @@ static void end_writing(struct conn *conn)
         return;
     shutdown(conn->fd, SHUT_WR);
     conn->phase = LINGERING;
-    conn->deadline = conn_now(conn) + LINGER_LIMIT;
+    conn->deadline = conn_now(conn) + LIMIT_LINGER;
 }
 
 /* ---- from event to event ----------------------------------------------------------------------------------------- */
@@ -128,7 +127,7 @@ static msec next_deadline(const struct conn *conn)
     if ((conn->phase == TALKING && shakes) || conn->phase == LINGERING)
         at = conn->deadline;
     if (conn->phase < LINGERING && conn->blocked_since != 0)
-        at = sooner(at, conn->blocked_since + CONN_WRITE_LIMIT);
+        at = sooner(at, conn->blocked_since + LIMIT_WRITE);
     if (conn->phase == TALKING && conn->session && !shakes)
         at = sooner(at, session_deadline(conn->session));
     return at;
@@ -273,7 +272,7 @@ void conn_timer_fired(struct conn *conn)
     if (now >= next_deadline(conn)) {
         if (conn->phase == LINGERING)
             conn->phase = OVER;
-        else if (conn->blocked_since != 0 && now >= conn->blocked_since + CONN_WRITE_LIMIT)
+        else if (conn->blocked_since != 0 && now >= conn->blocked_since + LIMIT_WRITE)
             conn_break(conn, "peer does not read");
         else if (conn->tls && !tls_is_ready(conn->tls))
             conn_break(conn, "handshake took too long");

@@ -10,7 +10,6 @@
 #define CONN_PLAIN_ROOM  (CONN_READ_ROOM + 32768u)   /* what one read decrypts to: a record may have begun before it */
 #define CONN_OUT_ROOM    (4u * LIMIT_SEND_BUFFER)    /* feeding stops at a quarter; an answer and TLS come on top */
 #define CONN_SMALL       1024u                       /* octets that fill no packet */
-#define CONN_WRITE_LIMIT MINUTES(5)                  /* without one octet taken by the peer (RFC 5321 4.5.3.2.5) */
 /* clang-format on */
 
 enum conn_phase {

@@ -4,8 +4,6 @@
 #include "base/must.h"
 #include "base/secret.h"
 
-#define HANDSHAKE_LIMIT SECONDS(30) /* of a TLS handshake (C072) */
-
 /* One loop in a process reads one connection at a time. */
 static struct buf shared_plain = { .max = CONN_PLAIN_ROOM };
 
@@ -63,7 +61,7 @@ void conn_begin_tls(struct conn *conn)
         return;
     }
     conn->tls = tls_open(conn->tls_context);
-    conn->deadline = conn_now(conn) + HANDSHAKE_LIMIT;
+    conn->deadline = conn_now(conn) + LIMIT_HANDSHAKE;
 }
 
 static void carry_one(struct conn *conn, const struct wish *wish)

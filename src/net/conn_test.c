@@ -689,7 +689,7 @@ static void c228_a_peer_that_never_reads_is_closed(void **state)
     say("list 900000\r\n");
     for (int i = 0; i < 200; i++)
         turn();
-    assert_true(t.conn->timer_at <= t.conn->blocked_since + CONN_WRITE_LIMIT);
+    assert_true(t.conn->timer_at <= t.conn->blocked_since + LIMIT_WRITE);
     t.conn->blocked_since = 1;
     conn_timer_fired(t.conn);
     turn();

@@ -15,10 +15,7 @@
 
 #define CONTROL_FD   3       /* supervisor.h */
 #define BOOT_FD      4
-#define FIRST_DELAY  50u     /* milliseconds; doubled LIMIT_CRASHES times */
 #define LAST_MOMENTS 500u    /* milliseconds between a role's hanging up and its end */
-#define SERVED_CRASHES 4u    /* doublings for a role that was ready: 800 ms at most */
-#define GOOD_LIFE    SECONDS(10) /* after which the crashes before are forgiven */
 #define MOST_WORKERS 255u
 
 static bool is_gate(enum role role) { return role == ROLE_MX || role == ROLE_USER; }
@@ -194,9 +191,9 @@ static void on_timer(uv_timer_t *timer) { child_start(list_element(timer, struct
 static void start_later(struct child *child)
 {
     /* A role that had been at work fell over one input: the others' mail waits for it, so it is back within a second. */
-    unsigned most = child->served ? SERVED_CRASHES : LIMIT_CRASHES;
+    unsigned most = child->served ? LIMIT_SERVED_CRASHES : LIMIT_CRASHES;
     unsigned doublings = child->failed || child->crashes > most ? most : child->crashes > 0 ? child->crashes - 1 : 0;
-    uv_timer_start(&child->timer, on_timer, FIRST_DELAY << doublings, 0);
+    uv_timer_start(&child->timer, on_timer, LIMIT_RESTART << doublings, 0);
 }
 
 static void could_not_start(struct child *child, const char *what)
@@ -311,6 +308,6 @@ void child_ended(struct child *child, int status)
         child_forget(child);
         return;
     }
-    child->crashes = lived > GOOD_LIFE ? 1 : child->crashes + 1;
+    child->crashes = lived > LIMIT_GOOD_LIFE ? 1 : child->crashes + 1;
     start_later(child);
 }

@@ -11,9 +11,7 @@
 #include "proto/smtp/smtp_reply.h"
 
 /* Octets of addresses, parameters and their framing in one DELIVER: with the body inside, the frame stays below LIMIT_FRAME. */
-#define SMTP_RECIPIENTS_OCTETS (88u << 10)
-#define SMTP_AUTHORS_OCTETS    (16u << 10)
-_Static_assert(LIMIT_INLINE_BODY + 2 * LIMIT_PREFIX + SMTP_RECIPIENTS_OCTETS + SMTP_AUTHORS_OCTETS + 4096 <= LIMIT_FRAME,
+_Static_assert(LIMIT_INLINE_BODY + 2 * LIMIT_PREFIX + LIMIT_RECIPIENTS_OCTETS + LIMIT_AUTHORS_OCTETS + 4096 <= LIMIT_FRAME,
     "a DELIVER fits into a frame");
 
 /* States: a set, for the command table. */

@@ -119,7 +119,7 @@ static void begin_transaction(struct client *c)
     client_say_mail(c);
     if (c->offers.pipelining)
         client_say_rcpts(c);
-    client_await(c, PHASE_MAIL, WAIT_COMMAND);
+    client_await(c, PHASE_MAIL, LIMIT_WAIT_COMMAND);
 }
 
 static void after_hello(struct client *c)
@@ -128,7 +128,7 @@ static void after_hello(struct client *c)
         begin_transaction(c);
     } else if (c->offers.starttls) {
         client_say(c, S("STARTTLS\r\n"));
-        client_await(c, PHASE_STARTTLS, WAIT_COMMAND);
+        client_await(c, PHASE_STARTTLS, LIMIT_WAIT_COMMAND);
     } else if (c->job->tls == TLS_WISH_MUST) {
         give_up(c, REASON_NO_TLS);
     } else {
@@ -136,7 +136,7 @@ static void after_hello(struct client *c)
     }
 }
 
-static void begin_body(struct client *c) { client_await(c, PHASE_BODY, WAIT_BLOCK); }
+static void begin_body(struct client *c) { client_await(c, PHASE_BODY, LIMIT_WAIT_BLOCK); }
 
 /* All recipients are answered. */
 static void after_rcpts(struct client *c)
@@ -147,7 +147,7 @@ static void after_rcpts(struct client *c)
         begin_body(c);
     } else {
         client_say(c, S("DATA\r\n"));
-        client_await(c, PHASE_DATA, WAIT_DATA);
+        client_await(c, PHASE_DATA, LIMIT_WAIT_DATA);
     }
 }
 
@@ -166,7 +166,7 @@ static void go_on_with_rcpts(struct client *c)
     if (c->answered == c->job->rcpt_count)
         after_rcpts(c);
     else
-        client_await(c, PHASE_RCPT, WAIT_COMMAND);
+        client_await(c, PHASE_RCPT, LIMIT_WAIT_COMMAND);
 }
 
 /* ---- replies ------------------------------------------------------------------------------------------------------- */
@@ -212,7 +212,7 @@ static void on_starttls(struct client *c, bool more_wire)
     if (class_of(c->code) == CLASS_YES && more_wire)
         break_off(c, REASON_TLS_INJECTION); /* C055 */
     else if (class_of(c->code) == CLASS_YES)
-        client_await(c, PHASE_HANDSHAKE, WAIT_COMMAND);
+        client_await(c, PHASE_HANDSHAKE, LIMIT_WAIT_COMMAND);
     else if (c->job->tls == TLS_WISH_MUST)
         give_up(c, REASON_TLS_REFUSED);
     else
@@ -422,7 +422,7 @@ void client_body(struct client *c, struct slice plain, bool last, msec now)
         return;
     status = dot_encode_end(&c->encode, &c->out);
     must(status == STATUS_OK);
-    client_await(c, PHASE_FINAL, WAIT_FINAL);
+    client_await(c, PHASE_FINAL, LIMIT_WAIT_FINAL);
 }
 
 void client_secured(struct client *c, msec now)
@@ -435,7 +435,7 @@ void client_secured(struct client *c, msec now)
     c->secured = true;
     line_drop(&c->line);
     if (c->job->implicit_tls)
-        client_await(c, PHASE_GREETING, WAIT_COMMAND);
+        client_await(c, PHASE_GREETING, LIMIT_WAIT_COMMAND);
     else
         client_say_hello(c, true); /* RFC 3207 4.2: nothing that was said before TLS counts */
 }
@@ -485,7 +485,7 @@ struct client *client_open(const struct client_job *job, struct arena *arena, ms
     c->out = BUF(OUT_OCTETS);
     c->reply = BUF(REPLY_OCTETS);
     line_init(&c->line, LIMIT_REPLY_LINE);
-    client_await(c, job->implicit_tls ? PHASE_HANDSHAKE : PHASE_GREETING, WAIT_COMMAND);
+    client_await(c, job->implicit_tls ? PHASE_HANDSHAKE : PHASE_GREETING, LIMIT_WAIT_COMMAND);
     return c;
 }
 

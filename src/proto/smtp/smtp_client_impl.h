@@ -6,10 +6,6 @@
 #include "proto/smtp/smtp_client.h"
 
 /* RFC 5321 4.5.3.2 */
-#define WAIT_COMMAND MINUTES(5)
-#define WAIT_DATA    MINUTES(2)
-#define WAIT_BLOCK   MINUTES(3)
-#define WAIT_FINAL   MINUTES(10)
 
 /* What is awaited. */
 enum client_phase {

@@ -35,7 +35,7 @@ void client_say_hello(struct client *c, bool extended)
     client_say(c, extended ? S("EHLO ") : S("HELO "));
     client_say(c, c->job->helo);
     client_say(c, S("\r\n"));
-    client_await(c, extended ? PHASE_EHLO : PHASE_HELO, WAIT_COMMAND);
+    client_await(c, extended ? PHASE_EHLO : PHASE_HELO, LIMIT_WAIT_COMMAND);
 }
 
 void client_say_mail(struct client *c)
@@ -145,7 +145,7 @@ void client_say_chunk(struct client *c, struct slice plain, bool last)
     client_say(c, last ? S(" LAST\r\n") : S("\r\n")); /* RFC 3030 2 */
     client_say(c, plain);
     if (last)
-        client_await(c, PHASE_FINAL, WAIT_FINAL);
+        client_await(c, PHASE_FINAL, LIMIT_WAIT_FINAL);
     else
-        client_await(c, PHASE_CHUNK, WAIT_COMMAND);
+        client_await(c, PHASE_CHUNK, LIMIT_WAIT_COMMAND);
 }

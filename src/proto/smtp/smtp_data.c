@@ -110,7 +110,7 @@ static enum smtp_reply judge_header(const struct session *s, const struct smtp_t
     size_t octets = 0;
     for (size_t i = 0; submission && i < mail->scan.author_count; i++)
         octets += mail->scan.authors[i].len + 4;
-    return octets > SMTP_AUTHORS_OCTETS ? REPLY_BAD_AUTHORS : REPLY_NONE;
+    return octets > LIMIT_AUTHORS_OCTETS ? REPLY_BAD_AUTHORS : REPLY_NONE;
 }
 
 /* "u0-1a-3": the session and the number of the message in it. */

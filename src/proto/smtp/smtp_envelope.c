@@ -362,7 +362,7 @@ static bool has_room(const struct session *s, const struct smtp_transaction *mai
 {
     uint32_t most = s->env.settings->message_recipients;
     return mail->recipient_count < (most < LIMIT_RECIPIENTS ? most : LIMIT_RECIPIENTS) &&
-           mail->recipients_octets + octets_of(&mail->asked) <= SMTP_RECIPIENTS_OCTETS &&
+           mail->recipients_octets + octets_of(&mail->asked) <= LIMIT_RECIPIENTS_OCTETS &&
            s->of_transaction.cap - s->of_transaction.used > LIMIT_TRANSACTION_ARENA / 2;
 }
 

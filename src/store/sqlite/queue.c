@@ -1,7 +1,6 @@
 #include "base/must.h"
 #include "store/sqlite/sqlite.h"
 
-#define CLAIM_MOST   100u /* recipients of one claim: one transaction of the courier with the remote host */
 #define CLAIM_OCTETS (LIMIT_FRAME / 2) /* octets of their texts: the answer must fit into a frame */
 
 static enum status add_message(struct sqlite *s, const struct store_message *message, uint64_t blob, uint64_t id)
@@ -81,7 +80,7 @@ static enum status claim_message(struct sqlite *s, const struct store_claim *cla
 static enum status claimed_recipients(
     struct sqlite *s, const struct answer_claim *claim, bool delivered, wall now, struct arena *arena, struct rows *out)
 {
-    struct claim_recipient *rows = arena_take_rows(arena, CLAIM_MOST, sizeof *rows);
+    struct claim_recipient *rows = arena_take_rows(arena, LIMIT_CLAIM, sizeof *rows);
     if (!rows)
         return STATUS_TOO_BIG;
     scoped_statement *select = NULL;
@@ -91,7 +90,7 @@ static enum status claimed_recipients(
         &select));
     sqlite_bind(select, 1, claim->id);
     sqlite_bind(select, 2, now);
-    sqlite_bind(select, 3, CLAIM_MOST);
+    sqlite_bind(select, 3, LIMIT_CLAIM);
     sqlite_bind(select, 4, delivered);
     uint32_t count = 0;
     for (size_t octets = 0; octets < CLAIM_OCTETS;) {

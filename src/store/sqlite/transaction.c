@@ -2,9 +2,7 @@
 #include "store/sqlite/sqlite.h"
 
 #define ID_BLOCK      1024u /* ids set aside at once: one update of meta for so many messages */
-#define WAL_REST      1000  /* pages of 8 KiB in the log before a moment of rest is used to copy them */
-#define WAL_HARD      8000  /* pages before a commit must copy them, rest or not: 64 MiB */
-#define RESTART_WAIT  200   /* ms that a commit beyond WAL_HARD waits for readers */
+#define RESTART_WAIT  200   /* ms that a commit beyond LIMIT_WAL_HARD waits for readers */
 #define ORDINARY_WAIT 5000  /* ms for all other locks: only a start may meet one */
 
 /* Nothing in memory may outlive the transaction in which it was learned. */
@@ -112,7 +110,7 @@ static void checkpoint(struct sqlite *s, int mode)
         sqlite3_busy_timeout(s->db, ORDINARY_WAIT);
     s->wal_copied = code == SQLITE_OK || code == SQLITE_BUSY ? copied : 0;
     if (mode != SQLITE_CHECKPOINT_PASSIVE) {
-        s->wal_retry = code == SQLITE_OK ? 0 : s->wal_pages + WAL_HARD;
+        s->wal_retry = code == SQLITE_OK ? 0 : s->wal_pages + LIMIT_WAL_HARD;
         if (code == SQLITE_OK)
             s->wal_pages = s->wal_copied = 0;
     }
@@ -133,7 +131,7 @@ enum status sqlite_commit(struct store *store)
     }
     s->in_transaction = false;
     sqlite_doomed_unlink(s);
-    if (s->wal_pages > WAL_HARD && s->wal_pages > s->wal_retry)
+    if (s->wal_pages > LIMIT_WAL_HARD && s->wal_pages > s->wal_retry)
         checkpoint(s, SQLITE_CHECKPOINT_RESTART);
     return STATUS_OK;
 }
@@ -142,7 +140,7 @@ void sqlite_rest(struct store *store)
 {
     struct sqlite *s = sqlite_of(store);
     must(s->mode == STORE_WRITER && !s->in_transaction);
-    if (s->wal_pages - s->wal_copied > WAL_REST)
+    if (s->wal_pages - s->wal_copied > LIMIT_WAL_REST)
         checkpoint(s, SQLITE_CHECKPOINT_PASSIVE);
 }
 
