@@ -132,11 +132,17 @@ static enum status load(void *context, struct boot *out_boot, struct settings **
         settings_release(settings);
         return status;
     }
-    const char *risk;
-    for (size_t at = 0; (risk = config_risk(settings, at)); at++)
-        LOG(LOG_WARNING, "settings.risk", LOG_WORD("what", risk));
     *out_settings = settings;
     return STATUS_OK;
+}
+
+/* supervisor_plan.in_force */
+static void say_risks(void *context, const struct settings *settings)
+{
+    const char *risk;
+    (void)context;
+    for (size_t at = 0; (risk = config_risk(settings, at)); at++)
+        LOG(LOG_WARNING, "settings.risk", LOG_WORD("what", risk));
 }
 
 int serve_main(const char *dir)
@@ -146,7 +152,7 @@ int serve_main(const char *dir)
         fprintf(stderr, "ekirei: %s: %s (`ekirei init --dir DIR --domain YOUR.DOMAIN` makes it)\n", dir, strerror(errno));
         return 2;
     }
-    struct supervisor_plan plan = { .dir = whole, .load = load, .context = whole };
+    struct supervisor_plan plan = { .dir = whole, .load = load, .in_force = say_risks, .context = whole };
     return supervisor_run(&plan);
 }
 

@@ -18,7 +18,8 @@ struct keeper;
 
 /* From MAIL to the end of data. */
 struct transaction {
-    bool open, submission, encrypted;
+    bool open, device_port, encrypted;
+    bool from_outside; /* on the device port, found so at MAIL: a lease that opens meanwhile changes nothing for this message */
     struct ip peer;
     char *sender;           /* canonical, NUL-terminated; empty for <> */
     struct lease_hold hold; /* what this transaction reserved */

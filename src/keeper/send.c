@@ -61,7 +61,9 @@ struct standing standing_of(struct task *task, const struct binding *binding)
         return right;
     const struct transaction *t = &binding->transaction;
     struct slice sender = slice_of(t->sender);
-    right.facts.submission = t->submission;
+    right.facts.device_port = t->device_port;
+    if (t->from_outside)
+        return right;
     right.facts.sender_is_null = sender.len == 0;
     right.facts.listed_network = networks_have(keeper->settings->relay_networks, t->peer);
     struct account *account = binding_account(keeper, binding);
@@ -100,7 +102,8 @@ static struct binding *open_transaction(struct task *task, const struct ask_mail
     if (!binding)
         return NULL;
     struct transaction *t = &binding->transaction;
-    t->open = t->submission = true;
+    t->open = true;
+    t->device_port = task->client->role != ROLE_USER;
     t->encrypted = ask->encrypted != 0;
     t->peer = ask->peer;
     t->sender = alloc(ask->sender.len + 1);
@@ -135,6 +138,7 @@ void serve_mail(struct task *task)
     *answer = (struct answer_mail){ .verdict = (uint8_t)verdict.verdict, .proof = (uint8_t)verdict.proof };
     if (verdict.proof == PROOF_LEASE)
         answer->lease = right.lease->id;
+    binding->transaction.from_outside = verdict.verdict == MAIL_OK && verdict.proof == PROOF_NONE;
     if (verdict.verdict != MAIL_OK) {
         if (right.lease)
             log_lease_use(task, &right, "lease.refused", verdict.verdict);

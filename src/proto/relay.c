@@ -23,9 +23,19 @@ static bool may_use_sender(const struct relay_facts *facts, enum proof proof)
     return facts->sender_is_null ? proof == PROOF_LOGIN : facts->sender_is_theirs;
 }
 
+/* Port 25 is for everyone who writes to us, also from where devices may submit: what nobody there has a right to is mail
+ * from outside.  Who logged in is held to his word instead. */
+static bool is_from_outside(const struct relay_facts *facts)
+{
+    if (facts->submission || !facts->device_port)
+        return !facts->submission;
+    enum proof proof = proof_of(facts);
+    return proof == PROOF_NONE || (proof != PROOF_LOGIN && !may_use_sender(facts, proof));
+}
+
 struct relay_verdict relay_mail(const struct relay_facts *facts)
 {
-    if (!facts->submission)
+    if (is_from_outside(facts))
         return (struct relay_verdict){ MAIL_OK, PROOF_NONE }; /* mail from outside: relay_rcpt() keeps it inside */
     enum proof proof = proof_of(facts);
     if (proof == PROOF_NONE)
@@ -53,8 +63,8 @@ struct relay_verdict relay_rcpt(const struct relay_facts *facts)
         enum mail_verdict local = local_verdict(facts);
         return local == MAIL_OK ? mail : refused(local);
     }
-    if (mail.proof == PROOF_NONE)
-        return refused(MAIL_NOT_LOCAL);
+    if (mail.proof == PROOF_NONE) /* a device is told what to do (C112) */
+        return refused(facts->device_port ? MAIL_PROVE_YOURSELF : MAIL_NOT_LOCAL);
     if (facts->internal_only)
         return refused(MAIL_INTERNAL_ONLY);
     /* RFC 6409 4.2: "The MSA MUST ensure that all domains in the SMTP envelope are fully qualified." */

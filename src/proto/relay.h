@@ -7,7 +7,8 @@
 #include "ask/ask.h"
 
 struct relay_facts {
-    bool submission;          /* asked on a submission listener or from a listed device network; always false for role mx outside those */
+    bool submission;          /* asked on a submission listener: nothing without a proof */
+    bool device_port;         /* asked on port 25 from a listed device network: submission with a proof, mail from outside without */
     bool logged_in;           /* the binding holds an account that may send (RIGHT_SMTP), enabled */
     bool has_lease;           /* a live lease for (peer address, an account that owns the sender), usable on this connection */
     bool listed_network;      /* the peer is in relay.networks */

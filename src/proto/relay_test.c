@@ -64,6 +64,15 @@ static const struct row rows[] = {
     { "network, spoofed",         { NETWORK, FOREIGN },                                 MAIL_FOREIGN_SENDER, MAIL_FOREIGN_SENDER, PROOF_NONE },
     { "network, null sender",     { NETWORK, .sender_is_null = true, OURS },            MAIL_FOREIGN_SENDER, MAIL_FOREIGN_SENDER, PROOF_NONE },
     { "network to unknown",       { NETWORK, THEIRS, .domain_is_ours = true },          MAIL_OK, MAIL_NO_SUCH_USER, PROOF_NONE },
+    /* port 25 from a listed device network */
+    { "device port, stranger",    { .device_port = true, OURS },                        MAIL_OK, MAIL_OK, PROOF_NONE },
+    { "device port, C112",        { .device_port = true, THEIRS, FOREIGN },             MAIL_OK, MAIL_PROVE_YOURSELF, PROOF_NONE },
+    { "device port, lease",       { .device_port = true, .has_lease = true, .lease_has_room = true, THEIRS, FOREIGN }, MAIL_OK, MAIL_OK, PROOF_LEASE },
+    { "device port, neighbour",   { .device_port = true, .has_lease = true, .lease_has_room = true, OURS }, MAIL_OK, MAIL_OK, PROOF_NONE },
+    { "device port, bounce in",   { .device_port = true, .has_lease = true, .lease_has_room = true, .sender_is_null = true, OURS }, MAIL_OK, MAIL_OK, PROOF_NONE },
+    { "device port, spoofed out", { .device_port = true, .has_lease = true, .lease_has_room = true, FOREIGN }, MAIL_OK, MAIL_PROVE_YOURSELF, PROOF_NONE },
+    { "device port, login",       { .device_port = true, .logged_in = true, THEIRS, FOREIGN }, MAIL_OK, MAIL_OK, PROOF_LOGIN },
+    { "device port, login lies",  { .device_port = true, .logged_in = true, OURS },     MAIL_FOREIGN_SENDER, MAIL_FOREIGN_SENDER, PROOF_NONE },
     /* who pays */
     { "login before lease",       { LOGIN, .has_lease = true, .lease_has_room = true, THEIRS, FOREIGN },                    MAIL_OK, MAIL_OK, PROOF_LOGIN },
     { "login, lease used up",     { LOGIN, .has_lease = true, THEIRS, FOREIGN },        MAIL_OK, MAIL_OK, PROOF_LOGIN },
@@ -82,7 +91,7 @@ static void test_table(void **state)
     }
 }
 
-#define FACTS 12
+#define FACTS 13
 
 static struct relay_facts facts_of(unsigned bits)
 {
@@ -99,6 +108,7 @@ static struct relay_facts facts_of(unsigned bits)
         .recipient_exists = bits >> 9 & 1,
         .recipient_disabled = bits >> 10 & 1,
         .domain_is_bare = bits >> 11 & 1,
+        .device_port = bits >> 12 & 1,
     };
 }
 
@@ -106,14 +116,14 @@ static struct relay_facts facts_of(unsigned bits)
 static void check_laws(const struct relay_facts *f)
 {
     struct relay_verdict mail = relay_mail(f), rcpt = relay_rcpt(f);
-    bool proved = f->submission && (f->logged_in || f->has_lease || f->listed_network);
+    bool proved = (f->submission || f->device_port) && (f->logged_in || f->has_lease || f->listed_network);
     bool said_yes = rcpt.verdict == MAIL_OK;
 
     if (said_yes && !f->domain_is_ours) /* no open relay */
         assert_true(proved && rcpt.proof != PROOF_NONE && !f->internal_only && !f->domain_is_bare);
     if (f->submission && !proved) /* C051 */
         assert_true(mail.verdict == MAIL_PROVE_YOURSELF && rcpt.verdict == MAIL_PROVE_YOURSELF);
-    if (f->submission && mail.verdict == MAIL_OK) /* no spoofed sender, in all three proofs */
+    if (mail.proof != PROOF_NONE) /* no spoofed sender, in all three proofs */
         assert_true(f->sender_is_null ? f->logged_in : f->sender_is_theirs);
     if (said_yes && f->domain_is_ours)
         assert_true(f->recipient_exists && !f->recipient_disabled);
@@ -129,7 +139,9 @@ static void check_laws(const struct relay_facts *f)
         assert_int_equal(rcpt.proof, mail.proof);
     if (!said_yes) /* a refusal carries no right */
         assert_int_equal(rcpt.proof, PROOF_NONE);
-    if (!f->submission)
+    if (f->submission && mail.verdict == MAIL_OK)
+        assert_int_not_equal(mail.proof, PROOF_NONE);
+    if (!f->submission && !f->device_port)
         assert_true(mail.verdict == MAIL_OK && mail.proof == PROOF_NONE && rcpt.proof == PROOF_NONE);
 }
 

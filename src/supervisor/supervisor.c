@@ -121,8 +121,10 @@ static void look_if_reloaded(struct supervisor *s)
     for each_child (s, child)
         if (!child->in_force && !child->retiring)
             return;
-    if (s->reloading)
+    if (s->reloading) {
         LOG(LOG_INFO, "supervisor.reloaded");
+        s->plan->in_force(s->plan->context, s->settings);
+    }
     s->reloading = false;
 }
 
@@ -345,6 +347,7 @@ static void serve(struct supervisor *s)
     uv_timer_init(&s->loop.uv, &s->ticket_timer);
     uv_timer_start(&s->ticket_timer, on_tickets, TICKETS_LAST, TICKETS_LAST);
     LOG(LOG_INFO, "supervisor.started", LOG_WORD("dir", s->plan->dir), LOG_NUMBER("ports", s->port_count));
+    s->plan->in_force(s->plan->context, s->settings);
     fill_pools(s);
     loop_run(&s->loop);
     struct child *child;

@@ -4,7 +4,7 @@ import threading
 import time
 import unittest
 
-from house import HOST, House, message, received, until
+from house import HOST, House, Sink, message, received, until
 
 WINDOW = 3
 
@@ -189,6 +189,35 @@ class Lease(unittest.TestCase):
         for event in ("pop3.login", "lease.granted", "lease.used", "smtp.accepted"):
             self.assertIn(event, log)
         self.assertNotIn("Pass-word", log)
+
+
+class DeviceNetwork(unittest.TestCase):
+    def test_port_25_is_for_everyone_and_for_the_device(self):
+        """A listed network: who reads mail may submit on port 25 too, all others there are strangers as anywhere."""
+        with Sink() as sink, House(serve=False, accounts=("bob",), legacy__networks="127.0.0.0/8", smarthost=f"127.0.0.1:{sink.port}", smarthost__tls="none") as house:
+            house.account("alice@acc.test")
+            secret = house.device("alice@acc.test", "scanner", "--allow", "pop3,lease")
+            house.serve()
+
+            def codes(sender, to):
+                with house.smtp() as client:
+                    client.helo("scanner")
+                    mail = client.docmd(f"MAIL FROM:<{sender}>")[0]
+                    return mail, client.docmd(f"RCPT TO:<{to}>")[0]
+            house.send("bob@acc.test", sender="friend@elsewhere.test")
+            self.assertEqual(codes("alice@acc.test", "far@elsewhere.test"), (250, 530))
+            with house.pop3(service="pop3", stls=False) as pop:
+                pop.user("alice@acc.test")
+                pop.pass_(secret)
+            self.assertEqual(codes("alice@acc.test", "far@elsewhere.test"), (250, 250))
+            self.assertEqual(codes("friend@elsewhere.test", "far@elsewhere.test"), (250, 530))
+            with house.smtp() as client:
+                client.helo("scanner")
+                client.sendmail("alice@acc.test", ["far@elsewhere.test"], message().encode())
+            until(lambda: sink.mails, what="the scan at the smarthost")
+            self.assertIn(b"Message-ID", sink.mails[0]["data"])
+            house.send("bob@acc.test", sender="friend@elsewhere.test")
+            self.assertNotIn(b"Message-ID", house.mail_of("bob@acc.test")[-1])
 
 
 class Crowd(unittest.TestCase):

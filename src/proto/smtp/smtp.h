@@ -27,6 +27,7 @@ enum smtp_state {
 enum smtp_reading { READ_COMMAND, READ_LOGIN, READ_DATA, READ_CHUNK };
 
 struct smtp_transaction {
+    bool submitted;                 /* the sender proved himself: fields may be added, authors are checked */
     struct slice sender, envid;          /* canonical; in of_transaction, like all here */
     struct deliver_recipient *recipients;
     uint32_t recipient_count, recipient_cap;

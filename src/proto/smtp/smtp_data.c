@@ -90,9 +90,9 @@ static struct slice next_piece(const struct smtp_transaction *mail, struct slice
 
 /* ---- the end -------------------------------------------------------------------------------------------------------- */
 
-static enum smtp_reply judge_header(const struct session *s, const struct smtp_transaction *mail)
+static enum smtp_reply judge_header(const struct smtp_transaction *mail)
 {
-    bool submission = ((const struct smtp *)s->state)->submission;
+    bool submission = mail->submitted;
     if (mail->scan.received > LIMIT_HOPS) /* C208 */
         return REPLY_LOOP;
     switch (mail->scan.flaw) {
@@ -175,7 +175,7 @@ static enum status make_prefix(struct session *s, struct slice id, struct slice 
     enum status status = buf_reserve(&prefix, PREFIX_ROOM, &room);
     if (status == STATUS_OK)
         status = put_received(s, id, &prefix);
-    if (status == STATUS_OK && smtp_of(s)->submission)
+    if (status == STATUS_OK && smtp_of(s)->mail.submitted)
         status = put_missing_fields(s, id, &prefix);
     if (status == STATUS_OK)
         status = arena_copy(&s->of_transaction, buf_slice(&prefix), out_prefix);
@@ -218,7 +218,7 @@ static enum status make_deliver(struct session *s, struct ask_deliver *deliver)
     TRY(make_id(s, &deliver->id));
     TRY(make_return_path(s, &deliver->return_path));
     TRY(make_prefix(s, deliver->id, &deliver->prefix));
-    return smtp->submission ? make_authors(s, &deliver->authors) : STATUS_OK;
+    return mail->submitted ? make_authors(s, &deliver->authors) : STATUS_OK;
 }
 
 static struct slice number_text(struct session *s, uint64_t number)
@@ -255,7 +255,7 @@ static void end_of_content(struct session *s)
     smtp->reading = READ_COMMAND;
     if (smtp->mail.failure == REPLY_NONE) {
         header_scan_end(&smtp->mail.scan);
-        smtp->mail.failure = judge_header(s, &smtp->mail);
+        smtp->mail.failure = judge_header(&smtp->mail);
     }
     if (smtp->mail.failure == REPLY_NONE && make_deliver(s, &deliver) != STATUS_OK)
         smtp->mail.failure = REPLY_TEMPORARY;

@@ -327,6 +327,8 @@ void smtp_mail_answer(struct session *s, const struct answer *answer)
         reply = REPLY_STARTTLS_FIRST;
     if (reply == REPLY_NONE) {
         mail->proof = answer->mail.proof;
+        /* Port 25 of a device network: without a proof it is mail from outside, and handled as such. */
+        mail->submitted = s->env.service != SERVICE_MX || mail->proof != PROOF_NONE;
         mail->lease = answer->mail.lease;
         sender_accepted(s);
         return;
