@@ -60,7 +60,7 @@ struct settings {
 
     msec pop3_login_delay;
 
-    uint32_t uid_supervisor, uid_mx, uid_user, uid_keeper, uid_courier; /* fixed by init; used when started as root */
+    uint32_t uid_mx, uid_user, uid_keeper, uid_courier; /* fixed by init; used when started as root */
 };
 
 /* The settings of a new generation start with one holder. */
