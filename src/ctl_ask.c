@@ -24,13 +24,13 @@
 #include "ctl_impl.h"
 #include "jail/jail.h"
 #include "keeper/keeper.h"
+#include "net/boot.h"
 #include "net/channel.h"
 
 #define PATIENCE   SECONDS(5) /* for a store that somebody else has locked (DESIGN section 9: `serve` waits as long) */
 #define ONE_TRY    SECONDS(1) /* of the child: then the socket is tried again */
 #define ROWS_ARENA (4u << 20) /* octets of one page's rows: LIMIT_ROWS of the largest row */
 #define EXIT_BUSY  75         /* from child to parent: EX_TEMPFAIL of sysexits.h */
-#define KEY_SIZE   32u
 
 /* ---- what goes wrong, in words ---- */
 
@@ -140,11 +140,11 @@ static int connect_server(const char *dir)
 static int read_key(struct ctl *ctl)
 {
     char path[FILE_PATH];
-    struct buf text = BUF(KEY_SIZE);
+    struct buf text = BUF(KEEPER_KEY_OCTETS);
     file_path(path, ctl->dir, "keys/keeper.key");
     enum status status = file_read(path, &text);
     int error = errno;
-    bool fits = status == STATUS_OK && text.len == KEY_SIZE;
+    bool fits = status == STATUS_OK && text.len == KEEPER_KEY_OCTETS;
     ctl->key = alloc(sizeof *ctl->key);
     if (fits)
         fits = secret_set(ctl->key, buf_slice(&text)) == STATUS_OK;
@@ -154,7 +154,7 @@ static int read_key(struct ctl *ctl)
         return CTL_DONE;
     if (status == STATUS_IO || status == STATUS_NOT_FOUND)
         return ctl_failed("%s cannot be read: %s", path, strerror(status == STATUS_IO ? error : ENOENT));
-    return ctl_failed("%s is damaged: it must hold %u octets", path, KEY_SIZE);
+    return ctl_failed("%s is damaged: it must hold %u octets", path, KEEPER_KEY_OCTETS);
 }
 
 /* In the child: gives up root, then opens the store. */

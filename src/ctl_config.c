@@ -11,7 +11,6 @@
 #include "init_cert.h"
 
 #define VALUE_MOST LIMIT_SETTINGS_FILE
-#define PEM_MOST   (1u << 20)   /* octets of a certificate with its chain, or of a key */
 #define SOON       (14 * 86400) /* seconds: a certificate that ends before is worth a warning */
 
 static const struct ctl_column columns[] = {
@@ -91,7 +90,7 @@ static int read_named(const struct check *check, struct slice name, struct buf *
 
 static int check_pair(struct check *check, struct slice cert_name, struct slice key_name)
 {
-    struct buf cert = BUF(PEM_MOST), key = BUF(PEM_MOST);
+    struct buf cert = BUF(LIMIT_PEM), key = BUF(LIMIT_PEM);
     int64_t left = 0;
     int code = read_named(check, cert_name, &cert);
     if (code == CTL_DONE)

@@ -26,8 +26,8 @@
 #include "init_cert.h"
 #include "jail/jail.h"
 #include "keeper/keeper.h"
+#include "net/boot.h"
 
-#define KEY_SIZE  32u
 #define FIRST_ID  64100u /* upwards: above what distributions give out, below the ids of containers and nobody */
 #define LAST_ID   64999u
 #define MADE_MOST 16u
@@ -39,7 +39,7 @@ struct init {
     bool given[CTL_SETS];            /* rows of the table that ekirei.conf will hold */
     char made[MADE_MOST][FILE_PATH]; /* to be removed again if the rest fails */
     size_t made_count;
-    char key[KEY_SIZE];
+    char key[KEEPER_KEY_OCTETS];
 };
 
 /* ---- what was typed ---- */

@@ -20,10 +20,6 @@
 #include "keeper/keeper.h"
 #include "supervisor/supervisor.h"
 
-#define MOST_PEM    (256u << 10) /* octets of a certificate or key file (net/boot.c) */
-#define KEEPER_KEY  32u          /* octets */
-#define CONTROL_FD  3            /* supervisor/supervisor.h */
-#define BOOT_FD     4
 #define MOST_WHY    1024u
 #define MOST_ROWS   65536u       /* octets of decoded rows: at most 256 pairs */
 
@@ -79,7 +75,7 @@ static enum status read_named(const struct reading *reading, struct slice name, 
     int len = snprintf(path, sizeof path, "%s%s%.*s", whole ? "" : reading->dir, whole ? "" : "/", (int)name.len, name.ptr);
     if (len < 0 || (size_t)len >= sizeof path)
         return complain(reading, reading->dir, "a path in the settings is too long");
-    return read_file(reading, path, MOST_PEM, out_octets);
+    return read_file(reading, path, LIMIT_PEM, out_octets);
 }
 
 static enum status read_pairs(const struct reading *reading, const struct settings *settings, struct rows *out_pairs)
@@ -102,7 +98,7 @@ static enum status read_all(const struct reading *reading, struct boot *boot, st
 {
     TRY(read_pairs(reading, settings, &boot->pairs));
     TRY(read_named(reading, S("keys/keeper.key"), &boot->keeper_key));
-    if (boot->keeper_key.len != KEEPER_KEY)
+    if (boot->keeper_key.len != KEEPER_KEY_OCTETS)
         return complain(reading, "keys/keeper.key", "not 32 octets long; restore it from a backup");
     return STATUS_OK;
 }
@@ -186,18 +182,18 @@ int serve_role(const char *name)
     static struct arena arena = ARENA(MOST_ROWS);
     static struct buf octets;
     struct buf why = BUF(MOST_WHY);
-    struct role_start start = { .control = CONTROL_FD, .octets = &octets, .parse = parse };
+    struct role_start start = { .control = ROLE_CONTROL_FD, .octets = &octets, .parse = parse };
     const struct role_row *row = find_role(name);
-    if (!row || fcntl(CONTROL_FD, F_GETFD) < 0 || fcntl(BOOT_FD, F_GETFD) < 0) {
+    if (!row || fcntl(ROLE_CONTROL_FD, F_GETFD) < 0 || fcntl(ROLE_BOOT_FD, F_GETFD) < 0) {
         fprintf(stderr, "ekirei: --role is for the server's own use; try `ekirei serve`\n");
         return 2;
     }
     /* Nothing that a role opens or starts may inherit them. */
-    (void)fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC);
+    (void)fcntl(ROLE_CONTROL_FD, F_SETFD, FD_CLOEXEC);
     (void)prctl(PR_SET_NAME, name, 0, 0, 0);
     const char *role = role_name(row->role);
     log_open(role, LOG_INFO);
-    enum status status = boot_get(BOOT_FD, &arena, &octets, &start.boot);
+    enum status status = boot_get(ROLE_BOOT_FD, &arena, &octets, &start.boot);
     if (status == STATUS_OK)
         status = parse(&start.boot, &start.settings, &why);
     if (status != STATUS_OK) {

@@ -113,6 +113,7 @@
 #define LIMIT_SWEEP_GRACE 3600000      /* ms that a deleted body stays, since a session may still be reading it (C156) */
 #define LIMIT_CLAIM_TERM 1800000       /* ms after which a claimed message comes back by itself */
 #define LIMIT_CLAIM 100u               /* recipients of one attempt (RFC 5321 4.5.3.1.8) */
+#define LIMIT_PAGE (60u << 10)           /* stored octets of bodies in one answer: a frame of 64 KiB is the best (HOTPATH lesson 1) */
 #define LIMIT_SHOWN_HEADER 32768u      /* octets of a header section that `queue show` brings */
 #define LIMIT_PACK_ON_LOOP 16384u      /* plain octets of a body that the keeper packs on its loop: 50 us (HOTPATH lesson 4) */
 #define LIMIT_WAL_REST 1000            /* pages of 8 KiB in the write-ahead log before a moment of rest is used to copy them */

@@ -28,6 +28,7 @@
 #include "store/body.h"
 #include "store/store.h"
 
+#define PAGE_ROOM (LIMIT_PAGE + 2 * LIMIT_BODY_FRAME) /* one zstd frame always fits, however badly it packs */
 #define TASK_ARENA     (4u << 20) /* octets that one question may need: a page of a list, a large envelope */
 #define LIST_PAGE      100u        /* rows in one page of a list: they fit in LIMIT_FRAME at their longest */
 #define CLAIMS_WAITING 1000u       /* questions for work that may wait at once */

@@ -7,9 +7,6 @@
 #include "mail/pack.h"
 #include "mail/trace.h"
 
-#define PAGE        (60u << 10)
-#define PAGE_ROOM   (PAGE + 2 * LIMIT_BODY_FRAME)
-
 /* ---- CLAIM: a long poll ---------------------------------------------------------------------------------------------
  */
 
@@ -145,7 +142,7 @@ static enum status queue_body_work(struct task *task, struct store *store)
     struct page *page = task->state;
     struct answer_queue_body *answer = &task->answer.queue_body;
     TRY(store->verbs->queue_read(
-        store, task->ask.queue_body.id, task->ask.queue_body.at, PAGE, &page->octets, &answer->next, &answer->skip));
+        store, task->ask.queue_body.id, task->ask.queue_body.at, LIMIT_PAGE, &page->octets, &answer->next, &answer->skip));
     answer->frames = buf_slice(&page->octets);
     return STATUS_OK;
 }

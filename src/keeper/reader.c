@@ -1,9 +1,7 @@
 /* reader.c - what is read for a mailbox: POP3's list, its bodies ahead of the client, and its deletions. */
 #include "keeper/impl.h"
 
-#define PAGE      (60u << 10) /* stored octets in one answer: a frame of 64 KiB is the best (HOTPATH lesson 1) */
 #define PAGE_ROWS 512u        /* messages in one answer */
-#define PAGE_ROOM (PAGE + 2 * LIMIT_BODY_FRAME) /* one zstd frame always fits, however badly it packs */
 
 static uint32_t bound_account(const struct task *task)
 {
@@ -59,12 +57,12 @@ static enum status read_ahead(
     while (*count < PAGE_ROWS) {
         uint64_t stored;
         enum status status = store->verbs->message_next(store, reading->account, uid, until, &uid, &stored);
-        if (status == STATUS_NOT_FOUND || (status == STATUS_OK && reading->octets.len + stored > PAGE))
+        if (status == STATUS_NOT_FOUND || (status == STATUS_OK && reading->octets.len + stored > LIMIT_PAGE))
             return STATUS_OK;
         TRY(status);
         struct store_page page = { .account = reading->account, .uid = uid };
         uint64_t next;
-        TRY(store->verbs->message_read(store, &page, PAGE - reading->octets.len, &reading->octets, &next));
+        TRY(store->verbs->message_read(store, &page, LIMIT_PAGE - reading->octets.len, &reading->octets, &next));
         rows[*count] = (struct fetch_row){ .uid = uid, .next = next };
         ends[(*count)++] = reading->octets.len;
         if (next != 0)
@@ -83,7 +81,7 @@ static enum status read_page(struct task *task, struct store *store)
     struct store_page page = { .account = reading->account, .uid = ask->uid, .at = ask->at };
     uint64_t next;
     uint32_t count = 1;
-    TRY(store->verbs->message_read(store, &page, PAGE, &reading->octets, &next));
+    TRY(store->verbs->message_read(store, &page, LIMIT_PAGE, &reading->octets, &next));
     rows[0] = (struct fetch_row){ .uid = ask->uid, .next = next };
     ends[0] = reading->octets.len;
     if (next == 0 && ask->until > ask->uid)

@@ -8,7 +8,8 @@ static bool is_device_network(const struct settings *settings, struct ip peer)
            networks_have(settings->relay_networks, peer);
 }
 
-bool standing_is_submission(struct task *task, uint8_t said, struct ip peer)
+/* `said`: what the gate said, believed as far as its role allows. */
+static bool may_submit(struct task *task, uint8_t said, struct ip peer)
 {
     /* The pool for people takes nothing but submissions; the one for strangers only from listed networks. */
     if (task->client->role == ROLE_USER)
@@ -123,7 +124,7 @@ void serve_mail(struct task *task)
         task_answer(task, STATUS_MALFORMED);
         return;
     }
-    if (!standing_is_submission(task, ask->submission, ask->peer)) {
+    if (!may_submit(task, ask->submission, ask->peer)) {
         *answer = (struct answer_mail){ .verdict = MAIL_OK, .proof = PROOF_NONE };
         task_answer(task, STATUS_OK);
         return;

@@ -11,6 +11,4 @@ struct standing {
     struct account *account; /* who is logged in, or whose lease it is; NULL: nobody, or a listed network */
     const struct lease *lease;
 };
-/* `submission`: what the gate said; believed as far as its role allows. */
 struct standing standing_of(struct task *task, const struct binding *binding);
-bool standing_is_submission(struct task *task, uint8_t said, struct ip peer);

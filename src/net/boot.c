@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "base/scoped.h"
+#include "net/tls.h"
 
 #define MOST_PATH  4096u            /* octets: PATH_MAX */
-#define MOST_KEY   80u              /* octets of a ticket key: three parts (net/tls.h) */
 #define MOST_BOOT  (16u << 20)      /* octets of the whole message */
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
@@ -18,7 +18,7 @@
 static const struct field pair_row[] = { F_BYTES(boot_pair, certificate, LIMIT_PEM), F_BYTES(boot_pair, key, LIMIT_PEM), { .kind = FIELD_END } };
 static const struct field boot_fields[] = {
     F_BYTES(boot, settings, LIMIT_SETTINGS_FILE), F_TEXT(boot, settings_name, MOST_PATH), F_TEXT(boot, dir, MOST_PATH),
-    F_ROWS(boot, pairs, boot_pair, pair_row, LIMIT_CERTIFICATES), F_BYTES(boot, ticket_key, MOST_KEY), F_BYTES(boot, keeper_key, MOST_KEY),
+    F_ROWS(boot, pairs, boot_pair, pair_row, LIMIT_CERTIFICATES), F_BYTES(boot, ticket_key, TLS_TICKET_KEY), F_BYTES(boot, keeper_key, KEEPER_KEY_OCTETS),
     F_U32(boot, worker), F_U64(boot, generation), { .kind = FIELD_END } };
 /* clang-format on */
 
@@ -53,7 +53,7 @@ enum status boot_put(const struct boot *boot, int *out_fd)
 {
     struct buf octets = BUF(MOST_BOOT);
     /* All the room at once: a buffer that grows leaves copies of the keys behind. */
-    size_t size = 256 + boot->settings.len + boot->settings_name.len + boot->dir.len + MOST_KEY + MOST_KEY;
+    size_t size = 256 + boot->settings.len + boot->settings_name.len + boot->dir.len + TLS_TICKET_KEY + KEEPER_KEY_OCTETS;
     for (uint32_t i = 0; i < boot->pairs.count; i++) {
         const struct boot_pair *pair = row_of(struct boot_pair, boot->pairs, i);
         size += 16 + pair->certificate.len + pair->key.len;

@@ -27,6 +27,10 @@ MUST_USE enum status boot_get(int fd, struct arena *arena, struct buf *octets, s
 /* How a role turns the boot message's text into settings; src/config.c lives on a higher floor. */
 typedef enum status boot_settings(const struct boot *boot, struct settings **out_settings, struct buf *why);
 
+/* Where a role finds its control socket and its boot message when it is executed. */
+enum { ROLE_CONTROL_FD = 3, ROLE_BOOT_FD = 4 };
+#define KEEPER_KEY_OCTETS 32u /* of DIR/keys/keeper.key */
+
 /* What main.c hands to a role's run function. */
 struct role_start {
     int control;                /* descriptor of the control socket */

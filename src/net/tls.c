@@ -14,7 +14,6 @@
 #include "base/must.h"
 #include "net/tls_key.h"
 
-#define TICKET_KEY  80u    /* octets: name, MAC key and cipher key, as SSL_CTX_set_tlsext_ticket_keys() takes them */
 #define RECORD      16384u /* plain octets in one record (RFC 8446 5.1) */
 #define RECORD_ADDS 64u    /* octets that a record adds at most: header, nonce, padding, tag */
 /* Forward secrecy first; plain RSA stays for port 25, where the other choice would be no encryption at all.  No DHE:
@@ -231,8 +230,8 @@ static enum status load_pair(
 static SSL_CTX *make_context(struct tls_context *context, const struct tls_plan *plan)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-    must(ctx && plan->ticket_key.len == TICKET_KEY && plan->ticket_scope.len <= SSL_MAX_SID_CTX_LENGTH);
-    unsigned char keys[TICKET_KEY];
+    must(ctx && plan->ticket_key.len == TLS_TICKET_KEY && plan->ticket_scope.len <= SSL_MAX_SID_CTX_LENGTH);
+    unsigned char keys[TLS_TICKET_KEY];
     memcpy(keys, plan->ticket_key.ptr, sizeof keys);
     must(SSL_CTX_set_min_proto_version(ctx, (int)plan->min_version) == 1);
     must(SSL_CTX_set_cipher_list(ctx, CIPHERS_BEFORE_TLS13) == 1);

@@ -16,6 +16,7 @@ struct tls;
 struct tls_pair {
     struct slice certificate, key;
 };
+#define TLS_TICKET_KEY 80u /* octets: name, MAC key and cipher key, as SSL_CTX_set_tlsext_ticket_keys() takes them */
 struct tls_plan {
     const struct tls_pair *pairs; /* the first is the default */
     size_t pair_count;

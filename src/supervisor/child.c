@@ -13,8 +13,6 @@
 #include "base/must.h"
 #include "supervisor/impl.h"
 
-#define CONTROL_FD   3       /* supervisor.h */
-#define BOOT_FD      4
 #define LAST_MOMENTS 500u    /* milliseconds between a role's hanging up and its end */
 #define MOST_WORKERS 255u
 
@@ -103,7 +101,7 @@ static enum status put_boot(const struct child *child, int *out_fd)
         .worker = child->worker, .generation = child->starts };
     if (is_gate(child->role)) {
         boot.pairs = s->boot.pairs;
-        boot.ticket_key = (struct slice){ s->tickets[child->role == ROLE_USER], TICKET_KEY };
+        boot.ticket_key = (struct slice){ s->tickets[child->role == ROLE_USER], TLS_TICKET_KEY };
     }
     if (child->role == ROLE_KEEPER)
         boot.keeper_key = s->boot.keeper_key;
@@ -139,10 +137,10 @@ _Noreturn static void become_role(const struct child *child, int control, int bo
     if (getppid() != s->pid)
         _exit(1);
     int high[] = { fcntl(control, F_DUPFD_CLOEXEC, 10), fcntl(boot, F_DUPFD_CLOEXEC, 10), fcntl(s->nowhere, F_DUPFD_CLOEXEC, 10) };
-    if (dup2(high[2], 0) < 0 || dup2(high[2], 1) < 0 || dup2(high[0], CONTROL_FD) < 0 || dup2(high[1], BOOT_FD) < 0)
+    if (dup2(high[2], 0) < 0 || dup2(high[2], 1) < 0 || dup2(high[0], ROLE_CONTROL_FD) < 0 || dup2(high[1], ROLE_BOOT_FD) < 0)
         _exit(1);
     /* All of ours is closed by exec; this is for what others left open in us. */
-    (void)syscall(SYS_close_range, BOOT_FD + 1, ~0u, 0);
+    (void)syscall(SYS_close_range, ROLE_BOOT_FD + 1, ~0u, 0);
     execv("/proc/self/exe", args);
     LOG(LOG_ERROR, "supervisor.exec", LOG_WORD("role", name), LOG_ERRNO());
     _exit(127);

@@ -7,12 +7,12 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "net/control.h"
+#include "net/tls.h"
 #include "proto/session.h"
 #include "supervisor/supervisor.h"
 
 #define PATIENCE     SECONDS(5)  /* for a predecessor that is just ending: its lock, its ports (DESIGN section 9) */
 #define RETRY        50u         /* milliseconds between two looks whether it has ended */
-#define TICKET_KEY   80u         /* octets (net/tls.h) */
 
 struct port {
     int fd;
@@ -47,7 +47,7 @@ struct supervisor {
     struct arena arena;          /* behind boot's slices */
     struct boot boot;            /* what all roles together are told */
     struct settings *settings;
-    char tickets[2][TICKET_KEY]; /* of pool mx and of pool user: no pool can read the other's */
+    char tickets[2][TLS_TICKET_KEY]; /* of pool mx and of pool user: no pool can read the other's */
     struct list children;
     struct port *ports;
     size_t port_count;

@@ -9,7 +9,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
-from house import HOST, House, free_offset  # noqa: E402
+from house import HOST, House, free_offset, postfix_master  # noqa: E402
 
 ACCOUNTS, DOMAIN = 100, "bench.test"
 
@@ -119,11 +119,7 @@ service anvil {{
         conf, spool, data = self.top / "postfix", self.top / "spool", self.top / "data"
         for folder in (conf, spool, data):
             folder.mkdir()
-        shutil.copy("/etc/postfix/master.cf.proto" if os.path.exists("/etc/postfix/master.cf.proto") else "/usr/share/postfix/master.cf.dist", conf / "master.cf")
-        master = [line for line in (conf / "master.cf").read_text().splitlines() if not line.startswith(("#", "smtp      inet"))]
-        # No chroot, so that no files must be copied into the spool.
-        master = [" ".join(f if i != 4 else "n" for i, f in enumerate(line.split())) if line and not line.startswith(" ") else line for line in master]
-        (conf / "master.cf").write_text("\n".join([f"{HOST}:{self.port} inet n - n - - smtpd", *master]) + "\n")
+        (conf / "master.cf").write_text(postfix_master(self.port))
         (conf / "main.cf").write_text(f"""
 compatibility_level = 3.6
 queue_directory = {spool}

@@ -56,7 +56,8 @@ struct smtp {
     struct line line;
     enum smtp_state state;
     enum smtp_reading reading;
-    bool esmtp, submission, stopping;
+    bool esmtp, stopping;
+    bool submission; /* this listener and peer may submit: AUTH is offered, MAIL is asked; what a message is, its `submitted` says */
     bool more_behind;                    /* input waits behind the line that is being read */
     char helo[LIMIT_DOMAIN];
     uint16_t helo_len;
