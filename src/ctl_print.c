@@ -4,6 +4,7 @@
 
 #include "base/must.h"
 #include "ctl_impl.h"
+#include "mail/date.h"
 
 #define TIME_TEXT  32u
 #define COLUMN_GAP 2
@@ -73,11 +74,12 @@ void ctl_put_number(json_t *object, const char *key, uint64_t number)
 
 void ctl_put_time(json_t *object, const char *key, wall when)
 {
-    struct civil c = civil_of(when);
-    char text[TIME_TEXT];
-    snprintf(text, sizeof text, "%04u-%02u-%02uT%02u:%02u:%02uZ", c.year, c.month, c.day, c.hour, c.minute, c.second);
-    int set = json_object_set_new(object, key, when > 0 ? json_string(text) : json_null());
+    struct buf text = BUF(TIME_TEXT);
+    enum status status = date_print_iso(&text, when);
+    must(status == STATUS_OK);
+    int set = json_object_set_new(object, key, when > 0 ? json_stringn(text.ptr, text.len) : json_null());
     must(set == 0);
+    buf_done(&text);
 }
 
 void ctl_put_yesno(json_t *object, const char *key, bool yes)

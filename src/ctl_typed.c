@@ -8,6 +8,7 @@
 #include "base/secret.h"
 #include "ctl_impl.h"
 #include "mail/address.h"
+#include "mail/date.h"
 
 #define SHORT_PASSWORD 12u /* characters below which a password is called weak: length is what helps */
 
@@ -155,45 +156,12 @@ int ctl_typed_networks(struct slice typed)
 
 /* ---- dates ---- */
 
-static bool read_digits(struct slice *rest, size_t len, uint32_t *out_number)
-{
-    uint64_t number;
-    if (rest->len < len || slice_number(slice_upto(*rest, len), 9999, &number) != STATUS_OK)
-        return false;
-    *rest = slice_from(*rest, len);
-    *out_number = (uint32_t)number;
-    return true;
-}
-
-static bool read_sign(struct slice *rest, char sign)
-{
-    if (rest->len == 0 || rest->ptr[0] != sign)
-        return false;
-    *rest = slice_from(*rest, 1);
-    return true;
-}
-
 int ctl_typed_expiry(const char *typed, wall *out_when)
 {
-    struct slice rest = slice_of(typed);
-    struct civil c = { 0 };
-    uint32_t year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0;
-    bool fine = read_digits(&rest, 4, &year) && read_sign(&rest, '-') && read_digits(&rest, 2, &month) &&
-                read_sign(&rest, '-') && read_digits(&rest, 2, &day);
-    bool whole_day = rest.len == 0;
-    if (fine && !whole_day)
-        fine = read_sign(&rest, 'T') && read_digits(&rest, 2, &hour) && read_sign(&rest, ':') &&
-               read_digits(&rest, 2, &minute) && read_sign(&rest, ':') && read_digits(&rest, 2, &second) &&
-               read_sign(&rest, 'Z') && rest.len == 0;
-    c = (struct civil){ .year = year,
-        .month = (uint8_t)month,
-        .day = (uint8_t)day,
-        .hour = (uint8_t)hour,
-        .minute = (uint8_t)minute,
-        .second = (uint8_t)second };
-    if (!fine || !civil_wall(&c, out_when))
+    static const size_t day_only = sizeof "2030-12-31" - 1;
+    if (date_parse_iso(slice_of(typed), out_when) != STATUS_OK)
         return ctl_usage("--expires: '%s' is no date: write 2030-12-31, or 2030-12-31T18:00:00Z (UTC)", typed);
-    if (whole_day)
+    if (strlen(typed) == day_only)
         *out_when += DAYS(1); /* the day that was named is its last */
     if (*out_when <= clock_wall())
         ctl_warn("--expires: %s is over already", typed);

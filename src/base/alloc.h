@@ -6,5 +6,4 @@
 #include <stddef.h>
 
 void *alloc(size_t size);                         /* zeroed; never NULL */
-void *alloc_again(void *old, size_t old_size, size_t new_size); /* grows; the new part is zeroed */
 void release(void *memory);                       /* NULL is fine */

@@ -323,14 +323,3 @@ enum status address_key(const struct address *address, struct arena *a, struct s
     *out_key = (struct slice){ key, len + address->domain.len };
     return STATUS_OK;
 }
-
-bool address_untag(const struct address *address, struct address *out_plain)
-{
-    size_t plus = slice_find(address->local, '+');
-    /* "+news@" has no account in front: it is a name of its own. */
-    if (plus == 0 || plus == address->local.len)
-        return false;
-    *out_plain = *address;
-    out_plain->local = slice_upto(address->local, plus);
-    return true;
-}

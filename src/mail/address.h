@@ -32,5 +32,3 @@ bool domain_is_helo(struct slice text);
 /* The key under which accounts are found: local part in lower case ASCII + '@' + domain.  All local parts of
  * ours compare without case, as every peer does. */
 MUST_USE enum status address_key(const struct address *address, struct arena *a, struct slice *out_key);
-/* The local part in front of the first '+' (RFC 5233); false where there is no tag. */
-bool address_untag(const struct address *address, struct address *out_plain);

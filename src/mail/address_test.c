@@ -241,22 +241,15 @@ static void utf8_is_told(void **state)
     arena_done(&a);
 }
 
-static void keys_and_tags(void **state)
+static void keys(void **state)
 {
     (void)state;
     struct arena a = ARENA(10000);
-    struct address address, plain;
+    struct address address;
     struct slice key;
     assert_ok(address_parse(S("\"Ann.B\"@EXAMPLE.org"), false, &a, &address));
     assert_ok(address_key(&address, &a, &key));
     assert_text(key, "ann.b@example.org");
-    assert_false(address_untag(&address, &plain));
-    assert_ok(address_parse(S("ann+a+b@x.example"), false, &a, &address));
-    assert_true(address_untag(&address, &plain));
-    assert_text(plain.local, "ann");
-    assert_text(plain.domain, "x.example");
-    assert_ok(address_parse(S("+a@x.example"), false, &a, &address));
-    assert_false(address_untag(&address, &plain));
     address = (struct address){ .is_null = true };
     assert_status(address_key(&address, &a, &key), STATUS_MALFORMED);
     arena_done(&a);
@@ -302,7 +295,7 @@ int main(void)
         cmocka_unit_test(C038_no_template_language),
         cmocka_unit_test(C046_what_may_stand_in_a_trace_field),
         cmocka_unit_test(utf8_is_told),
-        cmocka_unit_test(keys_and_tags),
+        cmocka_unit_test(keys),
         cmocka_unit_test(a_full_arena_or_buffer_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

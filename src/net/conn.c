@@ -298,7 +298,6 @@ struct conn *conn_open(const struct conn_host *host, const struct conn_plan *pla
         .protocol = plan->protocol,
         .service = plan->env.service,
         .peer = plan->env.peer,
-        .id = plan->env.id,
         .in = BUF(CONN_PLAIN_ROOM),
         .out = BUF(CONN_OUT_ROOM),
         .fd = fd,
@@ -373,7 +372,3 @@ void conn_abort(struct conn *conn)
     settle(conn);
 }
 
-uint64_t conn_id(const struct conn *conn)
-{
-    return conn->id;
-}

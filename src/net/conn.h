@@ -31,4 +31,3 @@ struct conn *conn_open(const struct conn_host *host, const struct conn_plan *pla
 void conn_answer(struct conn *conn, const struct answer *answer); /* takes over answer->fd; one that nobody waits for is dropped */
 void conn_stop(struct conn *conn);      /* the server stops: let the command end, then 421 */
 void conn_abort(struct conn *conn);     /* the keeper is gone: "temporary failure", close */
-uint64_t conn_id(const struct conn *conn);

@@ -36,7 +36,7 @@ struct conn {
     enum status refused; /* why the host did not take that ask: session_answer() is due; or OK */
     enum service service;
     struct ip peer;
-    uint64_t id, octets_in, octets_out;
+    uint64_t octets_in, octets_out;
     msec deadline;      /* of the handshake or of lingering */
     msec blocked_since; /* when the socket last took something of what waits; 0: nothing waits for the peer */
     msec timer_at;      /* 0: not armed */

@@ -219,7 +219,6 @@ static void open_conn(bool with_tls, bool implicit)
         .implicit_tls = implicit,
         .env = { .settings = t.settings, .service = SERVICE_SUBMISSION, .id = 7, .started = 1000 } };
     t.conn = conn_open(&host, &plan, fd);
-    assert_int_equal(conn_id(t.conn), 7);
 }
 
 static int begin(void **state)

@@ -12,7 +12,6 @@ struct dns {
     struct loop *loop;
     struct ub_ctx *context;
     uv_poll_t poll;
-    bool polling;
 };
 
 /* One name: both families are asked, the answer is told when both are in. */
@@ -145,16 +144,4 @@ enum status dns_open(struct loop *loop, struct slices servers, struct dns **out_
     must(uv_poll_start(&dns->poll, UV_READABLE, readable) == 0);
     *out_dns = dns;
     return STATUS_OK;
-}
-
-static void closed(uv_handle_t *handle)
-{
-    struct dns *dns = handle->data;
-    ub_ctx_delete(dns->context);
-    release(dns);
-}
-
-void dns_close(struct dns *dns)
-{
-    uv_close((uv_handle_t *)&dns->poll, closed);
 }

@@ -1,7 +1,7 @@
 /* dns.h - names to addresses: libunbound behind a few functions.
  *
  * Opened before the jail, because resolv.conf and hosts are read then; a thread of libunbound's own does the work, and its descriptor is in our
- * loop.  Address records only: MX, TLSA and validation come with routing. */
+ * loop for as long as the process lives.  Address records only: MX, TLSA and validation come with routing. */
 #pragma once
 
 #include "base/ip.h"
@@ -20,4 +20,3 @@ struct dns_answer {
 MUST_USE enum status dns_open(struct loop *loop, struct slices servers, struct dns **out_dns);
 /* Calls `found` once, never before this returns.  Text that is an address is answered as that address. */
 void dns_find(struct dns *dns, struct slice name, void (*found)(void *context, const struct dns_answer *answer), void *context);
-void dns_close(struct dns *dns);
