@@ -43,7 +43,27 @@ static const struct config_setting table[] = {
     YESNO("auth.apop_without_tls",  auth_apop_without_tls, "no", "take APOP without TLS from anywhere (device passwords only)"),
     YESNO("auth.throttle",          auth_throttle, "yes", "delay and ban addresses that fail to log in"),
     NUMBER("auth.hash_cost",        auth_hash_cost, "5", "steps", "1-10", "work that one password hash takes; 1 is for tests"),
+    YESNO("auth.scram_sha1",        auth_scram_sha1, "no", "SCRAM-SHA-1 with people's passwords, too: for clients that know nothing newer; a stolen verifier is guessed more easily"),
+    YESNO("auth.client_certificates", auth_client_certificates, "no", "ask clients for a certificate, so that a key can log in (EXTERNAL); some mail programs then ask their users"),
+    YESNO("auth.notices",           auth_notices, "yes", "mail owners of accounts: a password came in clear, mail was checked from a new place and may be sent from there"),
     NETWORKS("legacy.networks",     legacy_networks, "", "devices that cannot do TLS: device passwords only, also without TLS; may submit on port 25"),
+    WORD("legacy.tls_min_version",  legacy_tls_min_version, "1.2", "1.0|1.1|1.2", 0x0301, "oldest TLS on the legacy ports; 1.0 and 1.1 are broken (RFC 8996) and better than nothing"),
+    NUMBER("legacy.submission_port", legacy_submission_port, "0", "port", "0-65535", "SMTP for legacy.networks alone, STARTTLS; 0: none"),
+    NUMBER("legacy.submissions_port", legacy_submissions_port, "0", "port", "0-65535", "the same inside TLS"),
+    NUMBER("legacy.pop3_port",      legacy_pop3_port, "0", "port", "0-65535", "POP3 for legacy.networks alone, STLS; 0: none"),
+    NUMBER("legacy.pop3s_port",     legacy_pop3s_port, "0", "port", "0-65535", "the same inside TLS"),
+
+    TEXT("oauth.jwks",              oauth_jwks, "", "a file or an https URL", "keys that sign tokens (RFC 7517); a URL is fetched anew every hour and for unknown keys; empty: no signed tokens"),
+    TEXT("oauth.introspection",     oauth_introspection, "", "an https URL", "where the others are asked about (RFC 7662); empty: nowhere"),
+    TEXT("oauth.issuer",            oauth_issuer, "", "a URL", "who must have issued a token (iss)"),
+    TEXT("oauth.audience",          oauth_audience, "", "a word", "for whom it must be (aud)"),
+    TEXT("oauth.scope",             oauth_scope, "", "a word", "scope that it must have; empty: any"),
+    TEXT("oauth.claim",             oauth_claim, "email", "a word", "claim that holds the login name"),
+    TEXT("oauth.client",            oauth_client, "", "a word", "our name at oauth.introspection"),
+    TEXT("oauth.secret_file",       oauth_secret_file, "", "a file", "our password there; relative to the data folder"),
+    TEXT("oauth.ca_file",           oauth_ca_file, "", "a file", "certificates that oauth's servers are checked with; empty: the system's; relative to the data folder"),
+    TEXT("oauth.configuration",     oauth_configuration, "", "an https URL", "openid-configuration that mail programs are pointed to (RFC 7628 3.2.2)"),
+
     NETWORKS("relay.networks",      relay_networks, "", "may send to anywhere without any proof: whoever is in there can send in your name"),
 
     NUMBER("limits.connections_per_address", connections_per_address, "50", "connections", "1-100000", "at once from one address (IPv6: one /64), counted by each worker"),
@@ -74,6 +94,9 @@ static const struct config_setting table[] = {
     NETWORKS("pop_before_smtp.never_networks", lease_never_networks, "127.0.0.0/8, ::1, 100.64.0.0/10", "never get a lease: proxies, webmail hosts, carrier NAT (the server's own addresses never do either)"),
     NETWORKS("pop_before_smtp.office_networks", lease_office_networks, "", "shared by many of our own people: never marked as shared"),
 
+    YESNO("pop_before_smtp.pin_helo", lease_pin_helo, "no", "the EHLO name with which an account first used a lease is the only one for its leases from then on"),
+
+    TIME("mx.greeting_delay",       mx_greeting_delay, "0s", "0s-10s", "strangers wait so long for the greeting on port 25; who talks before it is no mail server and is refused"),
     TIME("pop3.login_delay",        pop3_login_delay, "0s", "0s-1h", "least time between two POP3 logins of one account (RFC 2449 6.5)"),
 
     NUMBER("users.mx",              uid_mx, "0", "user id", IDS, "as root: whom the mx processes become"),

@@ -16,16 +16,40 @@
 /* clang-format off */
 
 /* ---- login ---- */
+#define FROM(s) \
+    { .name = "session", .kind = FIELD_TEXT, .at = FIELD_CHECKED(s, from.session, struct slice), .max = MOST_SESSION }, \
+    { .name = "peer", .kind = FIELD_IP, .at = FIELD_CHECKED(s, from.peer, struct ip) }, \
+    { .name = "local", .kind = FIELD_IP, .at = FIELD_CHECKED(s, from.local, struct ip) }, \
+    { .name = "protocol", .kind = FIELD_U8, .at = FIELD_CHECKED(s, from.protocol, uint8_t) }, \
+    { .name = "mechanism", .kind = FIELD_U8, .at = FIELD_CHECKED(s, from.mechanism, uint8_t) }, \
+    { .name = "encrypted", .kind = FIELD_U8, .at = FIELD_CHECKED(s, from.encrypted, uint8_t) }, \
+    { .name = "device_only", .kind = FIELD_U8, .at = FIELD_CHECKED(s, from.device_only, uint8_t) }
 static const struct field login_ask[] = {
     F_TEXT(ask_login, name, LIMIT_LOGIN_NAME), F_SECRET(ask_login, secret), F_TEXT(ask_login, authzid, LIMIT_LOGIN_NAME),
-    F_TEXT(ask_login, session, MOST_SESSION), F_IP(ask_login, peer), F_IP(ask_login, local), F_U8(ask_login, protocol),
-    F_U8(ask_login, mechanism), F_U8(ask_login, encrypted), F_U8(ask_login, device_only), END };
-static const struct field login_apop_ask[] = {
-    F_TEXT(ask_login_apop, name, LIMIT_LOGIN_NAME), F_TEXT(ask_login_apop, stamp, MOST_STAMP), F_SECRET(ask_login_apop, digest),
-    F_TEXT(ask_login_apop, session, MOST_SESSION), F_IP(ask_login_apop, peer), F_IP(ask_login_apop, local),
-    F_U8(ask_login_apop, protocol), F_U8(ask_login_apop, encrypted), END };
+    FROM(ask_login), END };
+static const struct field login_digest_ask[] = {
+    F_TEXT(ask_login_digest, name, LIMIT_LOGIN_NAME), F_TEXT(ask_login_digest, challenge, MOST_STAMP),
+    F_SECRET(ask_login_digest, digest), FROM(ask_login_digest), END };
+static const struct field scram_ask[] = {
+    F_TEXT(ask_scram, name, LIMIT_LOGIN_NAME), F_TEXT(ask_scram, authzid, LIMIT_LOGIN_NAME), FROM(ask_scram), END };
+static const struct field scram_answer[] = {
+    F_BYTES(answer_scram, salt, MOST_WORD), F_TEXT(answer_scram, nonce, MOST_WORD), F_U32(answer_scram, rounds), END };
+static const struct field login_scram_ask[] = {
+    F_TEXT(ask_login_scram, name, LIMIT_LOGIN_NAME), F_TEXT(ask_login_scram, authzid, LIMIT_LOGIN_NAME),
+    F_BYTES(ask_login_scram, message, LIMIT_AUTH_LINE), F_SECRET(ask_login_scram, proof), FROM(ask_login_scram), END };
+static const struct field login_token_ask[] = {
+    F_TEXT(ask_login_token, name, LIMIT_LOGIN_NAME),
+    F_SECRET_OF(ask_login_token, token, LIMIT_AUTH_LINE),
+    FROM(ask_login_token), END };
+static const struct field login_key_ask[] = {
+    F_TEXT(ask_login_key, authzid, LIMIT_LOGIN_NAME), F_BYTES(ask_login_key, key, MOST_WORD), FROM(ask_login_key), END };
+static const struct field offers_ask[] = { F_U32(ask_offers, known), END };
+static const struct field offers_answer[] = { F_U32(answer_offers, serial), F_U32(answer_offers, mechanisms), END };
+static const struct field refused_ask[] = {
+    F_TEXT(ask_refused, name, MOST_ADDRESS), F_TEXT(ask_refused, session, MOST_SESSION), F_IP(ask_refused, peer),
+    F_U32(ask_refused, code), F_U8(ask_refused, protocol), END };
 static const struct field login_answer[] = {
-    F_TEXT(answer_login, address, MOST_ADDRESS), F_U32(answer_login, account), F_U8(answer_login, verdict),
+    F_TEXT(answer_login, address, MOST_ADDRESS), F_BYTES(answer_login, signature, MOST_WORD), F_U32(answer_login, account), F_U8(answer_login, verdict),
     F_U8(answer_login, lease), END };
 
 /* ---- sending ---- */
@@ -33,7 +57,7 @@ static const struct field mail_ask[] = {
     F_TEXT(ask_mail, sender, MOST_ADDRESS), F_TEXT(ask_mail, helo, LIMIT_DOMAIN), F_TEXT(ask_mail, session, MOST_SESSION),
     F_IP(ask_mail, peer), F_U8(ask_mail, encrypted), F_U8(ask_mail, submission), END };
 static const struct field mail_answer[] = {
-    F_U32(answer_mail, lease), F_U8(answer_mail, verdict), F_U8(answer_mail, proof), END };
+    F_IP(answer_mail, other), F_U32(answer_mail, lease), F_U8(answer_mail, verdict), F_U8(answer_mail, proof), END };
 static const struct field rcpt_ask[] = { F_TEXT(ask_rcpt, recipient, MOST_ADDRESS), END };
 static const struct field rcpt_answer[] = { F_U8(answer_rcpt, verdict), F_U8(answer_rcpt, local), END };
 static const struct field stage_ask[] = { F_U64(ask_stage, announced), END };
@@ -87,6 +111,13 @@ static const struct field settle_ask[] = {
     F_BYTES(ask_settle, bounce, LIMIT_FRAME), END };
 static const struct field settle_answer[] = { F_U8(answer_settle, done), END };
 
+static const struct field errand_answer[] = {
+    F_TEXT(answer_errand, url, LIMIT_URL), F_SECRET_OF(answer_errand, form, LIMIT_ERRAND), F_TEXT(answer_errand, user, LIMIT_LOGIN_NAME),
+    F_SECRET(answer_errand, password), F_U64(answer_errand, id), F_U8(answer_errand, kind), END };
+static const struct field errand_done_ask[] = {
+    F_BYTES(ask_errand_done, body, LIMIT_ERRAND), F_TEXT(ask_errand_done, why, LIMIT_LOG_VALUE), F_U64(ask_errand_done, id),
+    F_U32(ask_errand_done, code), END };
+
 /* ---- command line ---- */
 static const struct field list_ask[] = { F_TEXT(ask_list, after, MOST_KEY), F_TEXT(ask_list, about, MOST_ADDRESS), END };
 static const struct field account_row[] = {
@@ -97,19 +128,19 @@ static const struct field account_list_answer[] = {
     F_ROWS(answer_account_list, rows, account_row, account_row, LIMIT_ROWS), F_U8(answer_account_list, more), END };
 static const struct field account_add_ask[] = {
     F_TEXT(ask_account_add, address, MOST_ADDRESS), F_TEXT(ask_account_add, login, LIMIT_LOGIN_NAME),
-    F_SECRET(ask_account_add, secret), F_U8(ask_account_add, pop_before_smtp), END };
+    F_SECRET(ask_account_add, secret), F_U8(ask_account_add, pop_before_smtp), F_U8(ask_account_add, hashed), END };
 static const struct field account_password_ask[] = {
-    F_TEXT(ask_account_password, address, MOST_ADDRESS), F_SECRET(ask_account_password, secret), END };
+    F_TEXT(ask_account_password, address, MOST_ADDRESS), F_SECRET(ask_account_password, secret), F_U8(ask_account_password, hashed), END };
 static const struct field account_set_ask[] = {
     F_TEXT(ask_account_set, address, MOST_ADDRESS), F_U8(ask_account_set, enabled), F_U8(ask_account_set, pop_before_smtp), END };
 static const struct field account_ask[] = { F_TEXT(ask_account, address, MOST_ADDRESS), END };
 static const struct field device_add_ask[] = {
     F_TEXT(ask_device_add, address, MOST_ADDRESS), F_TEXT(ask_device_add, name, LIMIT_DEVICE_NAME),
-    F_TEXT(ask_device_add, from, MOST_KEY), F_U64(ask_device_add, expires), F_U32(ask_device_add, mechanisms),
+    F_TEXT(ask_device_add, from, MOST_KEY), F_BYTES(ask_device_add, key, MOST_WORD), F_U64(ask_device_add, expires), F_U32(ask_device_add, mechanisms),
     F_U8(ask_device_add, rights), END };
 static const struct field device_add_answer[] = { F_SECRET(answer_device_add, secret), END };
 static const struct field device_row[] = {
-    F_TEXT(device_row, address, MOST_ADDRESS), F_TEXT(device_row, name, LIMIT_DEVICE_NAME), F_TEXT(device_row, from, MOST_KEY),
+    F_TEXT(device_row, address, MOST_ADDRESS), F_TEXT(device_row, name, LIMIT_DEVICE_NAME), F_TEXT(device_row, from, MOST_KEY), F_BYTES(device_row, key, MOST_WORD),
     F_U64(device_row, created), F_U64(device_row, expires), F_U64(device_row, last_used), F_U32(device_row, mechanisms),
     F_U8(device_row, rights), END };
 static const struct field device_list_answer[] = {
@@ -126,7 +157,7 @@ static const struct field domain_list_answer[] = {
     F_ROWS(answer_domain_list, rows, domain_row, domain_row, LIMIT_ROWS), F_U8(answer_domain_list, more), END };
 static const struct field domain_ask[] = { F_TEXT(ask_domain, name, LIMIT_DOMAIN), END };
 static const struct field lease_row[] = {
-    F_TEXT(lease_row, address, MOST_ADDRESS), F_TEXT(lease_row, device, LIMIT_DEVICE_NAME), F_TEXT(lease_row, protocol, MOST_WORD),
+    F_TEXT(lease_row, address, MOST_ADDRESS), F_TEXT(lease_row, device, LIMIT_DEVICE_NAME), F_TEXT(lease_row, protocol, MOST_WORD), F_TEXT(lease_row, office, MOST_WORD),
     F_IP(lease_row, peer), F_U32(lease_row, id), F_U32(lease_row, seconds_left), F_U32(lease_row, messages_left),
     F_U32(lease_row, recipients_left), END };
 static const struct field lease_list_answer[] = {
@@ -145,6 +176,11 @@ static const struct field queue_show_ask[] = { F_U64(ask_queue_show, id), END };
 static const struct field queue_show_answer[] = {
     F_ROWS(answer_queue_show, rows, queue_row, queue_row, LIMIT_ROWS), F_BYTES(answer_queue_show, header, LIMIT_SHOWN_HEADER), END };
 static const struct field queue_change_ask[] = { F_U64(ask_queue_change, id), F_U8(ask_queue_change, change), END };
+static const struct field why_ask[] = { F_TEXT(ask_why, about, MOST_ADDRESS), F_U32(ask_why, code), END };
+static const struct field why_row[] = {
+    F_TEXT(why_row, name, MOST_ADDRESS), F_TEXT(why_row, session, MOST_SESSION), F_IP(why_row, peer), F_U64(why_row, when),
+    F_U32(why_row, code), F_U32(why_row, count), F_U8(why_row, protocol), END };
+static const struct field why_answer[] = { F_ROWS(answer_why, rows, why_row, why_row, LIMIT_ROWS), END };
 static const struct field status_answer[] = {
     F_TEXT(answer_status, version, MOST_WORD), F_U32(answer_status, accounts), F_U32(answer_status, domains),
     F_U32(answer_status, leases), F_U32(answer_status, sessions), F_U32(answer_status, queued), F_U32(answer_status, schema),
@@ -158,7 +194,13 @@ const struct ask_def ask_defs[ASK_KINDS] = {
     /*                        name                from          when              answered  ask                   answer */
     [ASK_NONE]             = { NULL },
     [ASK_LOGIN]            = { "login",            GATES,        ASK_BEFORE_LOGIN, ANSWERS, login_ask,            login_answer },
-    [ASK_LOGIN_APOP]       = { "login-apop",       ROLE_USER,    ASK_BEFORE_LOGIN, ANSWERS, login_apop_ask,       login_answer },
+    [ASK_LOGIN_DIGEST]     = { "login-digest",     GATES,        ASK_BEFORE_LOGIN, ANSWERS, login_digest_ask,     login_answer },
+    [ASK_SCRAM]            = { "scram",            GATES,        ASK_BEFORE_LOGIN, ANSWERS, scram_ask,            scram_answer },
+    [ASK_LOGIN_SCRAM]      = { "login-scram",      GATES,        ASK_BEFORE_LOGIN, ANSWERS, login_scram_ask,      login_answer },
+    [ASK_LOGIN_TOKEN]      = { "login-token",      GATES,        ASK_BEFORE_LOGIN, ANSWERS, login_token_ask,      login_answer },
+    [ASK_LOGIN_KEY]        = { "login-key",        GATES,        ASK_BEFORE_LOGIN, ANSWERS, login_key_ask,        login_answer },
+    [ASK_OFFERS]           = { "offers",           GATES,        ASK_ANY_TIME,     ANSWERS, offers_ask,           offers_answer },
+    [ASK_REFUSED]          = { "refused",          GATES,        ASK_ANY_TIME,     SILENT,  refused_ask,          NULL },
     [ASK_MAIL]             = { "mail",             GATES,        ASK_ANY_TIME,     ANSWERS, mail_ask,             mail_answer },
     [ASK_RCPT]             = { "rcpt",             GATES,        ASK_ANY_TIME,     ANSWERS, rcpt_ask,             rcpt_answer },
     [ASK_STAGE]            = { "stage",            GATES,        ASK_ANY_TIME,     ANSWERS, stage_ask,            stage_answer },
@@ -171,6 +213,8 @@ const struct ask_def ask_defs[ASK_KINDS] = {
     [ASK_CLAIM]            = { "claim",            ROLE_COURIER, ASK_ANY_TIME,     ANSWERS, NULL,                 claim_answer },
     [ASK_QUEUE_BODY]       = { "queue-body",       ROLE_COURIER, ASK_ANY_TIME,     ANSWERS, queue_body_ask,       queue_body_answer },
     [ASK_SETTLE]           = { "settle",           ROLE_COURIER, ASK_ANY_TIME,     ANSWERS, settle_ask,           settle_answer },
+    [ASK_ERRAND]           = { "errand",           ROLE_COURIER, ASK_ANY_TIME,     ANSWERS, NULL,                 errand_answer },
+    [ASK_ERRAND_DONE]      = { "errand-done",      ROLE_COURIER, ASK_ANY_TIME,     SILENT,  errand_done_ask,      NULL },
     [ASK_ACCOUNT_ADD]      = { "account-add",      ROLE_CTL,     ASK_ANY_TIME,     ANSWERS, account_add_ask,      NULL },
     [ASK_ACCOUNT_LIST]     = { "account-list",     ROLE_CTL,     ASK_ANY_TIME,     ANSWERS, list_ask,             account_list_answer },
     [ASK_ACCOUNT_PASSWORD] = { "account-password", ROLE_CTL,     ASK_ANY_TIME,     ANSWERS, account_password_ask, NULL },
@@ -191,6 +235,7 @@ const struct ask_def ask_defs[ASK_KINDS] = {
     [ASK_QUEUE_SHOW]       = { "queue-show",       ROLE_CTL,     ASK_ANY_TIME,     ANSWERS, queue_show_ask,       queue_show_answer },
     [ASK_QUEUE_CHANGE]     = { "queue-change",     ROLE_CTL,     ASK_ANY_TIME,     ANSWERS, queue_change_ask,     count_answer },
     [ASK_STATUS]           = { "status",           ROLE_CTL,     ASK_ANY_TIME,     ANSWERS, NULL,                 status_answer },
+    [ASK_WHY]              = { "why",              ROLE_CTL,     ASK_ANY_TIME,     ANSWERS, why_ask,              why_answer },
 };
 /* clang-format on */
 
@@ -217,17 +262,21 @@ const char *role_name(enum role role)
 
 const char *mechanism_name(enum mechanism mechanism)
 {
-    switch (mechanism) {
-    case MECHANISM_PASSWORD:
-        return "PASS";
-    case MECHANISM_PLAIN:
-        return "PLAIN";
-    case MECHANISM_LOGIN:
-        return "LOGIN";
-    case MECHANISM_APOP:
-        return "APOP";
-    }
-    return "none";
+    static const char *const names[MECHANISM_COUNT] = {
+        [MECHANISM_PASSWORD] = "PASS",
+        [MECHANISM_PLAIN] = "PLAIN",
+        [MECHANISM_LOGIN] = "LOGIN",
+        [MECHANISM_APOP] = "APOP",
+        [MECHANISM_CRAM_MD5] = "CRAM-MD5",
+        [MECHANISM_SCRAM_SHA_1] = "SCRAM-SHA-1",
+        [MECHANISM_SCRAM_SHA_256] = "SCRAM-SHA-256",
+        [MECHANISM_SCRAM_SHA_1_PLUS] = "SCRAM-SHA-1-PLUS",
+        [MECHANISM_SCRAM_SHA_256_PLUS] = "SCRAM-SHA-256-PLUS",
+        [MECHANISM_OAUTHBEARER] = "OAUTHBEARER",
+        [MECHANISM_XOAUTH2] = "XOAUTH2",
+        [MECHANISM_EXTERNAL] = "EXTERNAL",
+    };
+    return mechanism < MECHANISM_COUNT && names[mechanism] ? names[mechanism] : "none";
 }
 
 /* ---- frames ------------------------------------------------------------------------------------------------------- */

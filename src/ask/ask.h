@@ -7,6 +7,7 @@
  * All slices borrow from whoever made the message.  Wall times are Unix milliseconds. */
 #pragma once
 
+#include "ask/ask_ctl.h"
 #include "ask/field.h"
 #include "base/clock.h"
 #include "base/limits.h"
@@ -25,12 +26,18 @@ const char *role_name(enum role role); /* "mx", "user", ... */
 
 enum ask_when { ASK_ANY_TIME, ASK_BEFORE_LOGIN, ASK_AFTER_LOGIN };
 
-/* SESSION asks: an answer comes for each, but for END_SESSION. */
+/* An answer comes for each, but for those that ask.c calls silent. */
 enum ask_kind {
     ASK_NONE = 0,
     /* gates */
     ASK_LOGIN,          /* is this the password? */
-    ASK_LOGIN_APOP,     /* is this the digest? */
+    ASK_LOGIN_DIGEST,   /* APOP, CRAM-MD5: is this the digest? */
+    ASK_SCRAM,          /* SCRAM's first half: salt, rounds and a nonce for this name */
+    ASK_LOGIN_SCRAM,    /* its second half: is this the proof? */
+    ASK_LOGIN_TOKEN,    /* OAUTHBEARER, XOAUTH2: whose token is this? */
+    ASK_LOGIN_KEY,      /* EXTERNAL: whose key is this? */
+    ASK_OFFERS,         /* which mechanisms credentials call for; answered when that differs from what the asker knows */
+    ASK_REFUSED,        /* a gate refused by itself: to be remembered for `ekirei why` (no answer) */
     ASK_MAIL,           /* submission: may this session send as this sender? */
     ASK_RCPT,           /* is there such a recipient, and may this session write to him? */
     ASK_STAGE,          /* lend a descriptor for a body that is too large for a frame */
@@ -44,6 +51,8 @@ enum ask_kind {
     ASK_CLAIM,          /* a message that is due; answered when there is one */
     ASK_QUEUE_BODY,     /* the next stored frames of a claimed message */
     ASK_SETTLE,         /* what became of its recipients */
+    ASK_ERRAND,         /* something to fetch over HTTPS for the keeper; answered when there is one */
+    ASK_ERRAND_DONE,    /* what came of it (no answer) */
     /* command line */
     ASK_ACCOUNT_ADD, ASK_ACCOUNT_LIST, ASK_ACCOUNT_PASSWORD, ASK_ACCOUNT_SET, ASK_ACCOUNT_REMOVE,
     ASK_DEVICE_ADD, ASK_DEVICE_LIST, ASK_DEVICE_REVOKE,
@@ -51,15 +60,22 @@ enum ask_kind {
     ASK_DOMAIN_ADD, ASK_DOMAIN_LIST, ASK_DOMAIN_REMOVE,
     ASK_LEASE_LIST, ASK_LEASE_REVOKE,
     ASK_QUEUE_LIST, ASK_QUEUE_SHOW, ASK_QUEUE_CHANGE,
-    ASK_STATUS,
+    ASK_STATUS, ASK_WHY,
     ASK_KINDS
 };
 
 /* ---- login -------------------------------------------------------------------------------------------------------- */
 
 enum protocol_kind { PROTOCOL_SMTP = 1, PROTOCOL_POP3 = 2, PROTOCOL_IMAP = 3 };
-enum mechanism { MECHANISM_PASSWORD = 1 /* USER/PASS, LOGIN command */, MECHANISM_PLAIN, MECHANISM_LOGIN, MECHANISM_APOP };
-const char *mechanism_name(enum mechanism mechanism); /* "PASS", "PLAIN", "LOGIN", "APOP" */
+/* The numbers are kept in the store, as sets of 1 << mechanism: they never change. */
+enum mechanism {
+    MECHANISM_PASSWORD = 1, /* USER/PASS, IMAP's LOGIN command */
+    MECHANISM_PLAIN, MECHANISM_LOGIN, MECHANISM_APOP, MECHANISM_CRAM_MD5,
+    MECHANISM_SCRAM_SHA_1, MECHANISM_SCRAM_SHA_256, MECHANISM_SCRAM_SHA_1_PLUS, MECHANISM_SCRAM_SHA_256_PLUS,
+    MECHANISM_OAUTHBEARER, MECHANISM_XOAUTH2, MECHANISM_EXTERNAL,
+    MECHANISM_COUNT
+};
+const char *mechanism_name(enum mechanism mechanism); /* "PASS", "PLAIN", "SCRAM-SHA-256-PLUS"; "none" for no mechanism */
 
 /* Rights of a credential: a set.  A person's password has all but RIGHT_INTERNAL_ONLY, which takes away. */
 enum right { RIGHT_SMTP = 1, RIGHT_POP3 = 2, RIGHT_IMAP = 4, RIGHT_LEASE = 8, RIGHT_INTERNAL_ONLY = 16 };
@@ -72,26 +88,75 @@ enum login_verdict {
     LOGIN_TOO_SOON, /* POP3 LOGIN-DELAY: told only after the right password (D72) */
 };
 
-struct ask_login {
-    struct slice name, secret;   /* UTF-8; name may be an address, a login name or a local part */
-    struct slice authzid;        /* PLAIN: empty, or must name the same account (C086) */
+/* Whence a login comes: the same for every kind. */
+struct login_from {
     struct slice session;        /* session id for the log: "u0-1a" */
     struct ip peer, local;
     uint8_t protocol, mechanism;
-    uint8_t encrypted;           /* 1: TLS is up */
-    uint8_t device_only;         /* 1: without TLS in the legacy lane: people's passwords are not tried */
+    uint8_t encrypted;           /* 1: TLS is up, and new enough for anybody's password */
+    uint8_t device_only;         /* 1: the legacy lane: people's passwords are not tried */
 };
-struct ask_login_apop {
-    struct slice name, stamp, digest; /* stamp with its angle brackets; digest: 16 octets */
-    struct slice session;
-    struct ip peer, local;
-    uint8_t protocol, encrypted;
+
+struct ask_login {
+    struct slice name, secret;   /* UTF-8; name may be an address, a login name or a local part */
+    struct slice authzid;        /* empty, or must name the same account (C086); so in all of these */
+    struct login_from from;
+};
+struct ask_login_digest {
+    struct slice name;
+    struct slice challenge;      /* as it was sent, with its angle brackets */
+    struct slice digest;         /* 16 octets; APOP: MD5 (RFC 1939 7), CRAM-MD5: HMAC-MD5 (RFC 2195 2) */
+    struct login_from from;
+};
+
+struct ask_scram {
+    struct slice name, authzid;
+    struct login_from from;
+};
+/* The same for names that do not exist: nothing here tells (C075). */
+struct answer_scram {
+    struct slice salt;           /* octets */
+    struct slice nonce;          /* the server's part; the keeper remembers it for this session, for one proof (C085) */
+    uint32_t rounds;
+};
+struct ask_login_scram {
+    struct slice name, authzid;
+    struct slice message;        /* AuthMessage: RFC 5802 3 */
+    struct slice proof;          /* 20 or 32 octets */
+    struct login_from from;
+};
+
+struct ask_login_token {
+    struct slice name, token;    /* OAUTHBEARER: name may be empty, then the token says who */
+    struct login_from from;
+};
+struct ask_login_key {
+    struct slice authzid;        /* empty: the key says who */
+    struct slice key;            /* SHA-256 of the client's public key (SubjectPublicKeyInfo): 32 octets */
+    struct login_from from;
 };
 struct answer_login {
     struct slice address;        /* the account's canonical address, for the log and Received */
+    struct slice signature;      /* SCRAM: the server's; else empty */
     uint32_t account;
     uint8_t verdict;             /* enum login_verdict */
     uint8_t lease;               /* 1: a lease was opened or renewed */
+};
+
+struct ask_offers {
+    uint32_t known;              /* serial of the last answer; 0: none yet, answered at once */
+};
+struct answer_offers {
+    uint32_t serial;             /* never 0 */
+    uint32_t mechanisms;         /* set of 1 << enum mechanism that some credential names (proto/sasl.h says what becomes of it) */
+};
+
+struct ask_refused {
+    struct slice name;           /* what was typed: a login name or an address; empty: none */
+    struct slice session;
+    struct ip peer;
+    uint32_t code;               /* enum refusal (proto/refusal.h) */
+    uint8_t protocol;
 };
 
 /* ---- sending ------------------------------------------------------------------------------------------------------ */
@@ -112,6 +177,8 @@ enum mail_verdict {
     MAIL_TEMPORARY,         /* 451 4.3.0 */
     MAIL_LEASE_OVER,        /* 530: the lease died between RCPT and the end of data */
     MAIL_NOT_QUALIFIED,     /* 554 5.1.2: a domain elsewhere without a dot (RFC 6409 4.2) */
+    MAIL_OTHER_ADDRESS,     /* 530: the mail was checked by the other family of addresses (C104) */
+    MAIL_OTHER_HELO,        /* 530: the lease is pinned to another EHLO name */
 };
 
 /* How the right to send was proved; goes to the log and into Received. */
@@ -126,6 +193,7 @@ struct ask_mail {
     uint8_t submission;          /* 1: port 587, 465 or a listed device network */
 };
 struct answer_mail {
+    struct ip other;             /* OTHER_ADDRESS: where the mail was checked from; else all zero */
     uint32_t lease;              /* id of the lease that pays, or 0 */
     uint8_t verdict, proof;
 };
@@ -264,134 +332,19 @@ struct answer_settle {
     uint8_t done;                /* 1: no recipient is left, the message left the queue */
 };
 
-/* ---- command line ------------------------------------------------------------------------------------------------- */
-
-/* Lists come in pages: `after` is the last key of the page before, empty for the first. */
-struct ask_list {
-    struct slice after;
-    struct slice about;          /* restricts the list: an address; empty: all */
-};
-
-struct account_row {
-    struct slice address, login; /* login: the extra name, or empty */
-    uint32_t id;
-    uint32_t messages, devices;
-    uint64_t octets;
-    wall created, last_login;
-    uint8_t enabled, pop_before_smtp;
-};
-struct answer_account_list {
-    struct rows rows;            /* struct account_row */
-    uint8_t more;
-};
-struct ask_account_add {
-    struct slice address, login, secret;
-    uint8_t pop_before_smtp;
-};
-struct ask_account_password {
-    struct slice address, secret;
-};
-struct ask_account_set {
-    struct slice address;
-    uint8_t enabled;             /* 0, 1, or 2: leave as it is */
-    uint8_t pop_before_smtp;     /* the same */
-};
-struct ask_account {             /* ACCOUNT_REMOVE */
-    struct slice address;
-};
-struct ask_device_add {
-    struct slice address, name;
-    struct slice from;           /* networks as text "192.0.2.0/24,...", or empty: from anywhere */
-    wall expires;                /* 0: never */
-    uint32_t mechanisms;         /* set of 1 << enum mechanism; 0: all */
-    uint8_t rights;
-};
-struct answer_device_add {
-    struct slice secret;         /* shown once */
-};
-struct device_row {
-    struct slice address, name, from;
-    wall created, expires, last_used;
-    uint32_t mechanisms;
-    uint8_t rights;
-};
-struct answer_device_list {
-    struct rows rows;            /* struct device_row */
-    uint8_t more;
-};
-struct ask_device_revoke {
-    struct slice address, name;  /* name empty: all devices of the account */
-};
-struct answer_count {
-    uint32_t count;              /* things changed */
-};
-struct alias_row {
-    struct slice address;        /* "@domain" is a catch-all */
-    struct slice target;
-};
-struct answer_alias_list {
-    struct rows rows;            /* struct alias_row */
-    uint8_t more;
-};
-struct domain_row {
-    struct slice name;
-    uint32_t accounts;
-};
-struct answer_domain_list {
-    struct rows rows;            /* struct domain_row */
-    uint8_t more;
-};
-struct ask_domain {
-    struct slice name;
-};
-struct lease_row {
-    struct slice address;        /* the account */
-    struct slice device;         /* name of the device whose password opened it, or empty */
-    struct slice protocol;       /* "pop3", "imap" */
-    struct ip peer;
-    uint32_t id;
-    uint32_t seconds_left, messages_left, recipients_left;
-};
-struct answer_lease_list {
-    struct rows rows;            /* struct lease_row */
-    uint8_t more;
-};
-struct ask_lease_revoke {
-    struct slice about;          /* an address of an account, an IP address, or empty: all */
-};
-struct queue_row {
-    struct slice sender, recipient, last_reply;
+enum errand_kind { ERRAND_GET = 1, ERRAND_FORM /* POST of application/x-www-form-urlencoded */ };
+struct answer_errand {
+    struct slice url;            /* https: only */
+    struct slice form;           /* the body of a POST; it may hold a token */
+    struct slice user, password; /* HTTP basic authentication; user empty: none */
     uint64_t id;
-    uint64_t size;
-    wall arrived, next;
-    uint32_t attempts;
-    uint8_t state;
-    uint8_t delivered;           /* enum delivered */
+    uint8_t kind;
 };
-struct ask_queue_list {
-    uint64_t after_id;
-    struct slice after_recipient;
-};
-struct answer_queue_list {
-    struct rows rows;            /* struct queue_row: one a recipient */
-    uint8_t more;
-};
-struct ask_queue_show {
+struct ask_errand_done {
+    struct slice body;           /* of the reply */
+    struct slice why;            /* words for the log where there was none */
     uint64_t id;
-};
-struct answer_queue_show {
-    struct rows rows;            /* struct queue_row */
-    struct slice header;         /* the header section, up to 32 KiB */
-};
-enum queue_change { QUEUE_RETRY = 1, QUEUE_HOLD, QUEUE_RELEASE, QUEUE_REMOVE };
-struct ask_queue_change {
-    uint64_t id;                 /* 0: all */
-    uint8_t change;
-};
-struct answer_status {
-    struct slice version;
-    uint32_t accounts, domains, leases, sessions, queued, schema;
-    uint64_t messages, octets, disk_free, uptime_seconds, commits, jobs;
+    uint32_t code;               /* HTTP status; 0: no reply came */
 };
 
 /* ---- one message of either direction ------------------------------------------------------------------------------ */
@@ -401,7 +354,13 @@ struct ask {
     int fd;                      /* a descriptor that goes along, or -1; ask_clear() closes it */
     union {
         struct ask_login login;
-        struct ask_login_apop login_apop;
+        struct ask_login_digest login_digest;
+        struct ask_scram scram;
+        struct ask_login_scram login_scram;
+        struct ask_login_token login_token;
+        struct ask_login_key login_key;
+        struct ask_offers offers;
+        struct ask_refused refused;
         struct ask_mail mail;
         struct ask_rcpt rcpt;
         struct ask_stage stage;
@@ -411,6 +370,7 @@ struct ask {
         struct ask_expunge expunge;
         struct ask_queue_body queue_body;
         struct ask_settle settle;
+        struct ask_errand_done errand_done;
         struct ask_list list;
         struct ask_account_add account_add;
         struct ask_account_password account_password;
@@ -424,6 +384,7 @@ struct ask {
         struct ask_queue_list queue_list;
         struct ask_queue_show queue_show;
         struct ask_queue_change queue_change;
+        struct ask_why why;
     };
 };
 
@@ -433,6 +394,8 @@ struct answer {
     int fd;                      /* as in ask */
     union {
         struct answer_login login;
+        struct answer_scram scram;
+        struct answer_offers offers;
         struct answer_mail mail;
         struct answer_rcpt rcpt;
         struct answer_stage stage;
@@ -443,6 +406,7 @@ struct answer {
         struct answer_claim claim;
         struct answer_queue_body queue_body;
         struct answer_settle settle;
+        struct answer_errand errand;
         struct answer_account_list account_list;
         struct answer_device_add device_add;
         struct answer_device_list device_list;
@@ -453,6 +417,7 @@ struct answer {
         struct answer_queue_list queue_list;
         struct answer_queue_show queue_show;
         struct answer_status about;
+        struct answer_why why;
     };
 };
 

@@ -206,8 +206,8 @@ static void an_ask_prints_without_its_secret(void **state)
 {
     (void)state;
     struct buf text = BUF(1000);
-    struct ask ask = { .kind = ASK_LOGIN, .fd = -1, .login = { .name = S("joe"), .secret = S("pw"), .protocol = PROTOCOL_POP3,
-        .mechanism = MECHANISM_PASSWORD } };
+    struct ask ask = { .kind = ASK_LOGIN, .fd = -1, .login = { .name = S("joe"), .secret = S("pw"), .from.protocol = PROTOCOL_POP3,
+        .from.mechanism = MECHANISM_PASSWORD } };
     assert_int_equal(ask_print(&text, &ask), STATUS_OK);
     assert_true(slice_equal(buf_slice(&text), S("login name=joe secret=*** protocol=2 mechanism=1")));
     buf_done(&text);

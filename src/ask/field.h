@@ -37,6 +37,7 @@ struct rows {
 #define F_TEXT(s, m, most)  { .name = #m, .kind = FIELD_TEXT, .at = FIELD_CHECKED(s, m, struct slice), .max = (most) }
 #define F_BYTES(s, m, most) { .name = #m, .kind = FIELD_BYTES, .at = FIELD_CHECKED(s, m, struct slice), .max = (most) }
 #define F_SECRET(s, m)      { .name = #m, .kind = FIELD_SECRET, .at = FIELD_CHECKED(s, m, struct slice), .max = LIMIT_SECRET }
+#define F_SECRET_OF(s, m, most) { .name = #m, .kind = FIELD_SECRET, .at = FIELD_CHECKED(s, m, struct slice), .max = (most) }
 #define F_ROWS(s, m, row, table, most) \
     { .name = #m, .kind = FIELD_ROWS, .at = FIELD_CHECKED(s, m, struct rows), .row_size = sizeof(struct row), .max = (most), .rows = (table) }
 

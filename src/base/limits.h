@@ -15,6 +15,7 @@
 #define LIMIT_ENVID 100                /* octets of a DSN ENVID, decoded (RFC 3461 4.4) */
 #define LIMIT_ORCPT 500                /* octets of a DSN ORCPT, decoded (RFC 3461 4.2) */
 #define LIMIT_CREDENTIALS 64           /* device passwords of one account: each costs a comparison at login */
+#define LIMIT_URL 2048                 /* octets of a URL that we fetch */
 #define LIMIT_ALIAS_DEPTH 20           /* aliases pointing at aliases (C214) */
 #define LIMIT_ALIAS_TARGETS 1000       /* addresses one recipient may fan out to (C214) */
 #define LIMIT_LABEL 63                 /* octets of a label of a domain (RFC 1035 2.3.4) */
@@ -81,6 +82,7 @@
 
 /* Logins */
 #define LIMIT_DELAYED_LOGINS 1000u     /* logins that wait out their delay at once; beyond it BUSY */
+#define LIMIT_ERRAND 65536             /* octets of a form or a document that is fetched for the keeper: a key set of some hundred keys */
 #define LIMIT_VERIFIED_AGE 300000      /* ms that a right password is known again without hashing */
 #define LIMIT_VERIFIED 50000u          /* passwords known that way: 150 octets each */
 #define LIMIT_HASHES_MX (LIMIT_HASH_QUEUE / 8) /* hashes waiting for one gate of strangers' mail: it has few logins */

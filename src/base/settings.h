@@ -34,7 +34,19 @@ struct settings {
     bool auth_apop_without_tls;
     bool auth_throttle;
     uint32_t auth_hash_cost;          /* 1 to 10 */
+    bool auth_scram_sha1;             /* SCRAM-SHA-1 for people's passwords, too */
+    bool auth_client_certificates;    /* ask for them, for EXTERNAL */
+    bool auth_notices;                /* mail owners about their logins */
     struct networks legacy_networks;
+    uint32_t legacy_tls_min_version;  /* 0x0301 to 0x0303, on the legacy ports */
+    uint32_t legacy_submission_port, legacy_submissions_port, legacy_pop3_port, legacy_pop3s_port; /* 0: none */
+
+    struct slice oauth_jwks;          /* a file or an https URL; empty: no tokens by signature */
+    struct slice oauth_introspection; /* an https URL (RFC 7662); empty: none */
+    struct slice oauth_issuer, oauth_audience, oauth_scope, oauth_claim;
+    struct slice oauth_client;        /* who we are at the introspection endpoint */
+    struct slice oauth_secret_file, oauth_ca_file; /* paths */
+    struct slice oauth_configuration; /* URL that clients are pointed to (RFC 7628 3.2.2) */
     struct networks relay_networks;   /* may submit without any proof: loudly warned about */
 
     uint32_t connections_per_address; /* IPv6: per /64 */
@@ -55,9 +67,10 @@ struct settings {
     uint32_t lease_accounts;          /* enum lease_accounts */
     msec lease_window, lease_cap;
     uint32_t lease_messages, lease_recipients, lease_shared_accounts;
-    bool lease_imap;
+    bool lease_imap, lease_pin_helo;
     struct networks lease_never_networks, lease_office_networks;
 
+    msec mx_greeting_delay;           /* who talks before the greeting is no mail server */
     msec pop3_login_delay;
 
     uint32_t uid_mx, uid_user, uid_keeper, uid_courier; /* fixed by init; used when started as root */

@@ -98,7 +98,7 @@ static enum status refuse(const struct ask *ask, enum status status)
  * told that would have to be forgotten. */
 static bool binds(enum ask_kind kind)
 {
-    return kind == ASK_LOGIN || kind == ASK_LOGIN_APOP || kind == ASK_MAIL;
+    return kind == ASK_LOGIN || (kind >= ASK_LOGIN_DIGEST && kind <= ASK_LOGIN_KEY) || kind == ASK_MAIL;
 }
 
 enum status post_ask(void *context, struct conn *conn, const struct ask *ask)

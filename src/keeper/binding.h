@@ -9,7 +9,7 @@
 #include "base/list.h"
 #include "base/slice.h"
 #include "keeper/directory.h"
-#include "keeper/lease.h"
+#include "proto/lease.h"
 
 struct client;
 struct keeper;

@@ -18,7 +18,7 @@
 #include "base/settings.h"
 #include "keeper/binding.h"
 #include "keeper/directory.h"
-#include "keeper/lease.h"
+#include "proto/lease.h"
 #include "keeper/throttle.h"
 #include "keeper/vault.h"
 #include "net/boot.h"
@@ -152,7 +152,7 @@ void serve(struct task *task);
 
 /* ---- handlers ---- */
 void serve_login(struct task *task);
-void serve_login_apop(struct task *task);
+void serve_login_digest(struct task *task);
 void login_delayed(struct keeper *keeper); /* those whose time has come */
 void login_forget(struct keeper *keeper, msec now);
 void serve_mail(struct task *task);

@@ -14,12 +14,12 @@ static struct ask login_of(const char *name, const char *secret, uint8_t protoco
         .fd = -1,
         .login = { .name = slice_of(name),
             .secret = slice_of(secret),
-            .session = S("x"),
-            .peer = house_ip(LAN),
-            .local = house_ip("192.0.2.250"),
-            .protocol = protocol,
-            .mechanism = MECHANISM_PLAIN,
-            .encrypted = 1 } };
+            .from.session = S("x"),
+            .from.peer = house_ip(LAN),
+            .from.local = house_ip("192.0.2.250"),
+            .from.protocol = protocol,
+            .from.mechanism = MECHANISM_PLAIN,
+            .from.encrypted = 1 } };
 }
 
 static struct ask mail_of(const char *sender)
@@ -56,7 +56,7 @@ static void test_strangers_gate_opens_no_mailbox_and_no_lease(void **state)
     struct house *h = *state;
     struct ask ask = login_of("alice", "secret-alice", PROTOCOL_POP3);
     assert_status(STATUS_MALFORMED, house_ask(h, END_MX, 1, &ask).status);
-    ask.login.protocol = PROTOCOL_SMTP;
+    ask.login.from.protocol = PROTOCOL_SMTP;
     struct answer answer = house_ask(h, END_MX, 1, &ask);
     assert_int_equal(answer.login.verdict, LOGIN_OK);
     assert_int_equal(answer.login.lease, 0);

@@ -166,11 +166,11 @@ static struct ask plain_login(const char *authzid, bool encrypted)
         .login = { .name = S("alice"),
             .secret = S("secret-alice"),
             .authzid = slice_of(authzid),
-            .session = S("s"),
-            .peer = house_ip(LAN),
-            .protocol = PROTOCOL_SMTP,
-            .mechanism = MECHANISM_PLAIN,
-            .encrypted = encrypted } };
+            .from.session = S("s"),
+            .from.peer = house_ip(LAN),
+            .from.protocol = PROTOCOL_SMTP,
+            .from.mechanism = MECHANISM_PLAIN,
+            .from.encrypted = encrypted } };
 }
 
 static void test_C086_authzid_and_plain_text(void **state)
@@ -209,24 +209,25 @@ static void test_device_passwords_and_apop(void **state)
     assert_int_equal(login.verdict, LOGIN_OK);
     assert_int_equal(login.lease, 1); /* a device with the right, on an account without the flag */
     vault_apop(S("<1.2@mail.our.test>"), slice_of(secret), digest);
-    struct ask ask = { .kind = ASK_LOGIN_APOP,
+    struct ask ask = { .kind = ASK_LOGIN_DIGEST,
         .fd = -1,
-        .login_apop = { .name = S("carol@our.test"),
-            .stamp = S("<1.2@mail.our.test>"),
+        .login_digest = { .name = S("carol@our.test"),
+            .challenge = S("<1.2@mail.our.test>"),
             .digest = { digest, 16 },
-            .session = S("s"),
-            .peer = house_ip(LAN),
-            .protocol = PROTOCOL_POP3,
-            .encrypted = 1 } };
+            .from = { .session = S("s"),
+                .peer = house_ip(LAN),
+                .protocol = PROTOCOL_POP3,
+                .mechanism = MECHANISM_APOP,
+                .encrypted = 1 } } };
     assert_int_equal(house_ask(h, END_USER, 2, &ask).login.verdict, LOGIN_OK);
-    ask.login_apop.stamp = S("<1.3@mail.our.test>");
+    ask.login_digest.challenge = S("<1.3@mail.our.test>");
     assert_int_equal(house_ask(h, END_USER, 3, &ask).login.verdict, LOGIN_WRONG);
-    ask.login_apop.stamp = S("<1.2@mail.our.test>");
-    ask.login_apop.encrypted = 0;
+    ask.login_digest.challenge = S("<1.2@mail.our.test>");
+    ask.login_digest.from.encrypted = 0;
     assert_int_equal(house_ask(h, END_USER, 4, &ask).login.verdict, LOGIN_WRONG);
     /* A person's password is no secret for APOP. */
     vault_apop(S("<1.2@mail.our.test>"), S("secret-carol"), digest);
-    ask.login_apop.encrypted = 1;
+    ask.login_digest.from.encrypted = 1;
     assert_int_equal(house_ask(h, END_USER, 5, &ask).login.verdict, LOGIN_WRONG);
 }
 

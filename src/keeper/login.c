@@ -98,10 +98,10 @@ static bool device_fits(
     struct secret secret;
     bool fits = false;
     if (vault_open(keeper->key, login->account, candidate->name, candidate->sealed, &secret) == STATUS_OK) {
-        if (ask->kind == ASK_LOGIN_APOP) {
+        if (ask->kind == ASK_LOGIN_DIGEST) {
             char digest[16];
-            vault_apop(ask->login_apop.stamp, secret_slice(&secret), digest);
-            fits = slice_equal_secret((struct slice){ digest, 16 }, ask->login_apop.digest);
+            vault_apop(ask->login_digest.challenge, secret_slice(&secret), digest);
+            fits = slice_equal_secret((struct slice){ digest, 16 }, ask->login_digest.digest);
         } else {
             fits = slice_equal_secret(secret_slice(&secret), ask->login.secret);
         }
@@ -121,7 +121,7 @@ static enum status prove(struct task *task, struct store *none)
             login->right = true;
             login->device = login->candidates[i].device;
         }
-    if (login->right || ask->kind == ASK_LOGIN_APOP)
+    if (login->right || ask->kind == ASK_LOGIN_DIGEST)
         return STATUS_OK;
     /* The same work where there is no such person, or he has no password, or it may not be used here. */
     bool real = login->account && login->try_person && login->verifier.len > 0;
@@ -464,31 +464,31 @@ void serve_login(struct task *task)
     const struct ask_login *ask = &task->ask.login;
     struct login *login = task_state(task, sizeof *login);
     *login = (struct login){ .name = ask->name,
-        .session = ask->session,
-        .peer = ask->peer,
-        .local = ask->local,
-        .protocol = ask->protocol,
-        .mechanism = ask->mechanism,
-        .encrypted = ask->encrypted != 0 };
-    limit_to_lane(task->keeper, login, false, ask->device_only != 0);
+        .session = ask->from.session,
+        .peer = ask->from.peer,
+        .local = ask->from.local,
+        .protocol = ask->from.protocol,
+        .mechanism = ask->from.mechanism,
+        .encrypted = ask->from.encrypted != 0 };
+    limit_to_lane(task->keeper, login, false, ask->from.device_only != 0);
     start(task, ask->authzid);
 }
 
-void serve_login_apop(struct task *task)
+void serve_login_digest(struct task *task)
 {
-    if (task_keep(task) != STATUS_OK || task->ask.login_apop.digest.len != 16) {
+    if (task_keep(task) != STATUS_OK || task->ask.login_digest.digest.len != 16) {
         task_answer(task, STATUS_MALFORMED);
         return;
     }
-    const struct ask_login_apop *ask = &task->ask.login_apop;
+    const struct ask_login_digest *ask = &task->ask.login_digest;
     struct login *login = task_state(task, sizeof *login);
     *login = (struct login){ .name = ask->name,
-        .session = ask->session,
-        .peer = ask->peer,
-        .local = ask->local,
-        .protocol = ask->protocol,
+        .session = ask->from.session,
+        .peer = ask->from.peer,
+        .local = ask->from.local,
+        .protocol = ask->from.protocol,
         .mechanism = MECHANISM_APOP,
-        .encrypted = ask->encrypted != 0 };
+        .encrypted = ask->from.encrypted != 0 };
     limit_to_lane(task->keeper, login, true, true);
     start(task, NO_SLICE);
 }

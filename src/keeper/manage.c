@@ -153,7 +153,7 @@ void serve_account_add(struct task *task)
 static enum status password_work(struct task *task, struct store *store)
 {
     struct change *change = task->state;
-    return store->verbs->account_password(store, change->id, slice_of(change->verifier));
+    return store->verbs->account_password(store, change->id, slice_of(change->verifier), NO_SLICE);
 }
 
 static void password_set(struct task *task)

@@ -11,7 +11,7 @@
 /* clang-format off */
 static void (*const handlers[ASK_KINDS])(struct task *) = {
     [ASK_LOGIN]            = serve_login,
-    [ASK_LOGIN_APOP]       = serve_login_apop,
+    [ASK_LOGIN_DIGEST]     = serve_login_digest,
     [ASK_MAIL]             = serve_mail,
     [ASK_RCPT]             = serve_rcpt,
     [ASK_STAGE]            = serve_stage,

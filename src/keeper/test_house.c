@@ -241,12 +241,12 @@ struct answer_login house_login(struct house *h, int end, uint64_t session, cons
         .fd = -1,
         .login = { .name = slice_of(name),
             .secret = slice_of(secret),
-            .session = S("s1"),
-            .peer = house_ip(peer),
-            .local = house_ip("192.0.2.250"),
-            .protocol = protocol,
-            .mechanism = MECHANISM_PASSWORD,
-            .encrypted = 1 } };
+            .from.session = S("s1"),
+            .from.peer = house_ip(peer),
+            .from.local = house_ip("192.0.2.250"),
+            .from.protocol = protocol,
+            .from.mechanism = MECHANISM_PASSWORD,
+            .from.encrypted = 1 } };
     struct answer answer = house_ask(h, end, session, &ask);
     assert_ok(answer.status);
     return answer.login;

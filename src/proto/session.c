@@ -103,13 +103,12 @@ static void empty_buffer(struct buf *b)
 
 static void wipe_secret(struct ask *ask)
 {
-    struct slice secret = NO_SLICE;
-    if (ask->kind == ASK_LOGIN)
-        secret = ask->login.secret;
-    if (ask->kind == ASK_LOGIN_APOP)
-        secret = ask->login_apop.digest;
-    if (secret.len > 0)
-        wipe((void *)(uintptr_t)secret.ptr, secret.len);
+    const struct field *field = ask_defs[ask->kind].ask;
+    for (; field && field->kind != FIELD_END; field++) {
+        const struct slice *secret = (const void *)((const char *)&ask->login + field->at); /* any member: they begin alike */
+        if (field->kind == FIELD_SECRET && secret->len > 0)
+            wipe((void *)(uintptr_t)secret->ptr, secret->len);
+    }
 }
 
 static void forget_given(struct session *s)

@@ -43,10 +43,21 @@ struct tls_facts {
     struct slice version, cipher;    /* "TLSv1.3", "TLS_AES_256_GCM_SHA384" */
     struct slice sni, alpn;          /* may be empty */
     bool resumed;
+    bool outdated;                   /* TLS 1.0 or 1.1 (RFC 8996): as good as none for a person's password */
+    /* Channel bindings; empty where this connection has none that is safe.  Octets. */
+    struct slice exporter;           /* tls-exporter: RFC 9266 */
+    struct slice unique;             /* tls-unique: RFC 5929 3, only TLS 1.2 with the extended master secret (RFC 7627) */
+    struct slice end_point;          /* tls-server-end-point: RFC 5929 4 */
+    struct slice peer_key;           /* SHA-256 of the public key that the client proved to hold; empty: none */
 };
 
 /* What a listener is for. */
-enum service { SERVICE_MX = 1, SERVICE_SUBMISSION, SERVICE_SUBMISSIONS, SERVICE_POP3, SERVICE_POP3S };
+enum service {
+    SERVICE_MX = 1, SERVICE_SUBMISSION, SERVICE_SUBMISSIONS, SERVICE_POP3, SERVICE_POP3S,
+    /* The same for devices in legacy.networks alone, with whatever TLS they have. */
+    SERVICE_LEGACY_SUBMISSION, SERVICE_LEGACY_SUBMISSIONS, SERVICE_LEGACY_POP3, SERVICE_LEGACY_POP3S,
+    SERVICES
+};
 
 struct session_env {                 /* all that a session will ever know of the world */
     struct settings *settings;       /* the session holds on to it until it is closed */
@@ -55,6 +66,7 @@ struct session_env {                 /* all that a session will ever know of the
     enum service service;
     uint64_t id;                     /* unique while the server runs; the upper 16 bits are the worker's number */
     uint64_t seed;                   /* its only randomness */
+    uint32_t offers;                 /* set of 1 << enum mechanism that credentials name (answer_offers) */
     wall started;                    /* wall time at `now`; later wall times are started + (now - opened) */
     bool crowded;                    /* the per-address or total limit is reached: say 421 / -ERR and close */
 };

@@ -57,7 +57,7 @@ struct buf *session_out(struct session *s);              /* what session_send() 
 bool session_is_full(const struct session *s);           /* half of LIMIT_SEND_BUFFER is waiting, or many notes */
 /* Room for replies of which each is at most a few lines: false where feed has to return and be called again. */
 bool session_is_stopped(const struct session *s);
-/* Zeroed; the caller fills it in; what its slices point at must outlive the wish.  The secret of ASK_LOGIN and ASK_LOGIN_APOP is
+/* Zeroed; the caller fills it in; what its slices point at must outlive the wish.  The secret of a login is
  * overwritten in place once the driver has had it. */
 struct ask *session_ask(struct session *s, enum ask_kind kind);
 /* The body piece that goes out next: engines append to it; it is empty at every call of feed. */

@@ -35,18 +35,35 @@ const char *store_engine(void);
 struct store_account {
     uint32_t id;
     struct slice address, login; /* login empty: none */
-    struct slice password;       /* verifier text ("$argon2id$..."), empty: no password */
+    struct slice password;       /* verifier text ("$argon2id$...", or a hash from elsewhere), empty: no password */
+    struct slice scram;          /* SCRAM verifiers in the keeper's own form, or empty */
     wall created, last_login;
     bool enabled, pop_before_smtp;
 };
 struct store_device {
     uint32_t id, account;
     struct slice name;
-    struct slice sealed;         /* the secret, encrypted under the keeper's key */
+    struct slice sealed;         /* the secret, encrypted under the keeper's key; empty for a key */
+    struct slice scram;          /* as the account's */
+    struct slice key;            /* SHA-256 of a public key, for EXTERNAL; empty for a password */
     struct slice from;           /* networks as text, or empty */
     wall created, expires, last_used;
     uint32_t mechanisms;
     uint8_t rights;
+};
+/* New verifiers for a password that did not change. */
+struct store_rehash {
+    uint32_t account;
+    struct slice expected;       /* the password's verifier so far: where it is another one, DENIED */
+    struct slice password, scram;
+    const struct store_device *devices; /* id and scram are read */
+    size_t device_count;
+};
+/* A place from which an account was used. */
+struct store_place {
+    uint32_t account;
+    struct ip network;           /* IPv4: /24, IPv6: /64 */
+    wall first, last;
 };
 struct store_alias {
     struct slice address, target; /* canonical keys; "@domain" is a catch-all */
@@ -120,13 +137,16 @@ struct store_verbs {
 
     /* accounts.  EXISTS / NOT_FOUND as the words say.  A new account has INBOX, Drafts, Sent, Trash, Junk. */
     enum status (*account_add)(struct store *, const struct store_account *, uint32_t *out_id);
-    enum status (*account_password)(struct store *, uint32_t id, struct slice password);
+    enum status (*account_password)(struct store *, uint32_t id, struct slice password, struct slice scram);
+    enum status (*account_rehash)(struct store *, const struct store_rehash *);
     enum status (*account_set)(struct store *, uint32_t id, bool enabled, bool pop_before_smtp);
     enum status (*account_remove)(struct store *, uint32_t id);      /* its messages, devices and aliases to it go, too */
     enum status (*account_seen)(struct store *, uint32_t id, wall when); /* last login */
     enum status (*device_add)(struct store *, const struct store_device *, uint32_t *out_id);
     enum status (*device_remove)(struct store *, uint32_t id);
     enum status (*device_seen)(struct store *, uint32_t id, wall when);
+    /* Inserts, or moves `last` on; at most `most` places are kept for an account, the latest. */
+    enum status (*place_seen)(struct store *, const struct store_place *, uint32_t most);
     enum status (*alias_add)(struct store *, const struct store_alias *);
     enum status (*alias_remove)(struct store *, struct slice address, struct slice target, uint32_t *out_count); /* target empty: all */
     enum status (*domain_add)(struct store *, struct slice name);
@@ -135,6 +155,7 @@ struct store_verbs {
     /* the whole directory, for the keeper's memory; order by id or name */
     enum status (*each_account)(struct store *, uint32_t only_id, enum status (*each)(void *, const struct store_account *), void *); /* 0: all */
     enum status (*each_device)(struct store *, uint32_t only_account, enum status (*each)(void *, const struct store_device *), void *);
+    enum status (*each_place)(struct store *, enum status (*each)(void *, const struct store_place *), void *);
     enum status (*each_alias)(struct store *, enum status (*each)(void *, const struct store_alias *), void *);
     enum status (*each_domain)(struct store *, enum status (*each)(void *, const struct store_domain *), void *);
 

@@ -85,10 +85,10 @@ static void test_account(void **state)
     account.login = NO_SLICE;
     assert_ok(c->v->account_add(c->store, &account, &other));
     contract_account(c, "d@b.example"); /* the second one without a login */
-    assert_ok(c->v->account_password(c->store, id, S("$new")));
+    assert_ok(c->v->account_password(c->store, id, S("$new"), S("verifiers")));
     assert_ok(c->v->account_set(c->store, id, false, false));
     assert_ok(c->v->account_seen(c->store, id, 99));
-    assert_status(STATUS_NOT_FOUND, c->v->account_password(c->store, 4711, S("x")));
+    assert_status(STATUS_NOT_FOUND, c->v->account_password(c->store, 4711, S("x"), NO_SLICE));
     assert_status(STATUS_NOT_FOUND, c->v->account_set(c->store, 4711, true, true));
     assert_status(STATUS_NOT_FOUND, c->v->account_seen(c->store, 4711, 1));
     assert_status(STATUS_NOT_FOUND, c->v->account_remove(c->store, 4711));

@@ -71,6 +71,19 @@ static void refuse_login(struct session *s)
         session_want_close(s);
 }
 
+static struct login_from whence(const struct session *s, enum mechanism mechanism)
+{
+    return (struct login_from){
+        .session = session_name(s),
+        .peer = s->env.peer,
+        .local = s->env.local,
+        .protocol = PROTOCOL_POP3,
+        .mechanism = (uint8_t)mechanism,
+        .encrypted = s->is_secured,
+        .device_only = pop3_lane(s) == LANE_DEVICES_ONLY,
+    };
+}
+
 static void ask_login(struct session *s, enum mechanism mechanism, struct slice name, struct slice authzid)
 {
     struct pop3 *p = pop3_of(s);
@@ -79,13 +92,7 @@ static void ask_login(struct session *s, enum mechanism mechanism, struct slice 
         .name = name,
         .secret = secret_slice(&p->sasl.secret),
         .authzid = authzid,
-        .session = session_name(s),
-        .peer = s->env.peer,
-        .local = s->env.local,
-        .protocol = PROTOCOL_POP3,
-        .mechanism = (uint8_t)mechanism,
-        .encrypted = s->is_secured,
-        .device_only = pop3_lane(s) == LANE_DEVICES_ONLY,
+        .from = whence(s, mechanism),
     };
     p->mechanism = mechanism;
     p->work = POP3_LOGIN;
@@ -160,16 +167,12 @@ void pop3_cmd_apop(struct session *s, const struct pop3_args *args)
         return;
     }
     p->stamp_used = true; /* one answer to one challenge (C085) */
-    struct ask *ask = session_ask(s, ASK_LOGIN_APOP);
-    ask->login_apop = (struct ask_login_apop){
+    struct ask *ask = session_ask(s, ASK_LOGIN_DIGEST);
+    ask->login_digest = (struct ask_login_digest){
         .name = name_of(p),
-        .stamp = p->stamp,
+        .challenge = p->stamp,
         .digest = { p->digest, sizeof p->digest },
-        .session = session_name(s),
-        .peer = s->env.peer,
-        .local = s->env.local,
-        .protocol = PROTOCOL_POP3,
-        .encrypted = s->is_secured,
+        .from = whence(s, MECHANISM_APOP),
     };
     p->mechanism = MECHANISM_APOP;
     p->work = POP3_LOGIN;

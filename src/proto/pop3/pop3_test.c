@@ -515,10 +515,10 @@ static void test_login_asks(void **state)
     open_secured();
     say("USER a@x.test\r\nPASS  two words \r\n");
     assert_int_equal(asked.kind, ASK_LOGIN);
-    assert_int_equal(asked.login.protocol, PROTOCOL_POP3);
-    assert_int_equal(asked.login.mechanism, MECHANISM_PASSWORD);
-    assert_int_equal(asked.login.encrypted, 1);
-    assert_int_equal(asked.login.device_only, 0);
+    assert_int_equal(asked.login.from.protocol, PROTOCOL_POP3);
+    assert_int_equal(asked.login.from.mechanism, MECHANISM_PASSWORD);
+    assert_int_equal(asked.login.from.encrypted, 1);
+    assert_int_equal(asked.login.from.device_only, 0);
     assert_true(slice_equal(asked.login.name, S("a@x.test")));
     login_verdict(LOGIN_BUSY);
     expect("+OK send PASS\r\n-ERR [SYS/TEMP] busy, try again later\r\n");
@@ -582,13 +582,13 @@ static void test_c085_apop(void **state)
     say("APOP a 00112233445566778899aabbccddee\r\nAPOP a 00112233445566778899aabbccddeegg\r\nAPOP a\r\n");
     expect("-ERR wrong arguments\r\n-ERR wrong arguments\r\n-ERR wrong arguments\r\n");
     say("APOP a 00112233445566778899aabbccddeeff\r\n");
-    assert_int_equal(asked.kind, ASK_LOGIN_APOP);
-    assert_true(slice_equal(asked.login_apop.stamp, slice_of(stamp)));
-    assert_int_equal(asked.login_apop.digest.len, 16);
-    reply((struct answer){ .kind = ASK_LOGIN_APOP, .login = { .verdict = LOGIN_BUSY } }); /* nobody looked at it */
+    assert_int_equal(asked.kind, ASK_LOGIN_DIGEST);
+    assert_true(slice_equal(asked.login_digest.challenge, slice_of(stamp)));
+    assert_int_equal(asked.login_digest.digest.len, 16);
+    reply((struct answer){ .kind = ASK_LOGIN_DIGEST, .login = { .verdict = LOGIN_BUSY } }); /* nobody looked at it */
     say("APOP a 00112233445566778899aabbccddeeff\r\n");
-    assert_int_equal(asked.kind, ASK_LOGIN_APOP);
-    reply((struct answer){ .kind = ASK_LOGIN_APOP, .login = { .verdict = LOGIN_WRONG } });
+    assert_int_equal(asked.kind, ASK_LOGIN_DIGEST);
+    reply((struct answer){ .kind = ASK_LOGIN_DIGEST, .login = { .verdict = LOGIN_WRONG } });
     buf_clear(&out);
     say("APOP a 00112233445566778899aabbccddeeff\r\n"); /* C085: one answer to one challenge */
     expect("-ERR the greeting's timestamp was used, connect again for APOP\r\n");
@@ -611,8 +611,8 @@ static void test_legacy_lane(void **state)
     open_as(SERVICE_POP3, NULL, "192.0.2.1", false);
     buf_clear(&out);
     say("USER scanner\r\nPASS x\r\n");
-    assert_int_equal(asked.login.device_only, 1);
-    assert_int_equal(asked.login.encrypted, 0);
+    assert_int_equal(asked.login.from.device_only, 1);
+    assert_int_equal(asked.login.from.encrypted, 0);
     close_session();
     open_as(SERVICE_POP3, NULL, "198.51.100.1", false);
     buf_clear(&out);

@@ -25,9 +25,10 @@ static void ask_login(struct session *s)
     struct smtp *smtp = smtp_of(s);
     struct ask *ask = session_ask(s, ASK_LOGIN);
     ask->login = (struct ask_login){ .name = smtp->sasl->name, .secret = secret_slice(&smtp->sasl->secret),
-        .authzid = smtp->sasl->authzid, .session = session_name(s), .peer = s->env.peer, .local = s->env.local,
-        .protocol = PROTOCOL_SMTP, .mechanism = (uint8_t)smtp->sasl->mechanism->kind, .encrypted = s->is_secured,
-        .device_only = smtp_lane(s) == LANE_DEVICES_ONLY };
+        .authzid = smtp->sasl->authzid,
+        .from = { .session = session_name(s), .peer = s->env.peer, .local = s->env.local, .protocol = PROTOCOL_SMTP,
+            .mechanism = (uint8_t)smtp->sasl->mechanism->kind, .encrypted = s->is_secured,
+            .device_only = smtp_lane(s) == LANE_DEVICES_ONLY } };
 }
 
 static void refuse_login(struct session *s, enum smtp_reply reply)

@@ -5,8 +5,8 @@ static enum status insert_account(struct sqlite *s, const struct store_account *
 {
     scoped_statement *insert = NULL;
     TRY(sqlite_query(s,
-        "INSERT INTO account (address, login, domain, password, created, last_login, enabled, pop_before_smtp)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO account (address, login, domain, password, created, last_login, enabled, pop_before_smtp,"
+        " scram) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         &insert));
     sqlite_bind_text(insert, 1, account->address);
     if (account->login.len > 0) /* else null: any number of accounts may have none */
@@ -17,6 +17,7 @@ static enum status insert_account(struct sqlite *s, const struct store_account *
     sqlite_bind(insert, 6, account->last_login);
     sqlite_bind(insert, 7, account->enabled);
     sqlite_bind(insert, 8, account->pop_before_smtp);
+    sqlite_bind_octets(insert, 9, account->scram);
     return sqlite_insert_new(s, insert);
 }
 
@@ -47,14 +48,43 @@ static enum status change(struct sqlite *s, sqlite3_stmt *statement, uint32_t id
     return sqlite3_changes(s->db) > 0 ? STATUS_OK : STATUS_NOT_FOUND;
 }
 
-enum status sqlite_account_password(struct store *store, uint32_t id, struct slice password)
+enum status sqlite_account_password(struct store *store, uint32_t id, struct slice password, struct slice scram)
 {
     struct sqlite *s = sqlite_of(store);
     scoped_statement *update = NULL;
     TRY(sqlite_writing(s));
-    TRY(sqlite_query(s, "UPDATE account SET password = ?2 WHERE id = ?1", &update));
+    TRY(sqlite_query(s, "UPDATE account SET password = ?2, scram = ?3 WHERE id = ?1", &update));
     sqlite_bind_text(update, 2, password);
+    sqlite_bind_octets(update, 3, scram);
     return change(s, update, id);
+}
+
+static enum status set_device_scram(struct sqlite *s, uint32_t account, const struct store_device *device)
+{
+    scoped_statement *update = NULL;
+    TRY(sqlite_query(s, "UPDATE credential SET scram = ?2 WHERE id = ?1 AND account = ?3", &update));
+    sqlite_bind_octets(update, 2, device->scram);
+    sqlite_bind(update, 3, account);
+    sqlite_bind(update, 1, device->id);
+    return sqlite_run(s, update); /* one that was revoked meanwhile needs none */
+}
+
+enum status sqlite_account_rehash(struct store *store, const struct store_rehash *rehash)
+{
+    struct sqlite *s = sqlite_of(store);
+    scoped_statement *update = NULL;
+    TRY(sqlite_writing(s));
+    TRY(sqlite_query(s, "UPDATE account SET password = ?2, scram = ?3 WHERE id = ?1 AND password = ?4", &update));
+    sqlite_bind(update, 1, rehash->account);
+    sqlite_bind_text(update, 2, rehash->password);
+    sqlite_bind_octets(update, 3, rehash->scram);
+    sqlite_bind_text(update, 4, rehash->expected);
+    TRY(sqlite_run(s, update));
+    if (sqlite3_changes(s->db) == 0)
+        return STATUS_DENIED;
+    for (size_t at = 0; at < rehash->device_count; at++)
+        TRY(set_device_scram(s, rehash->account, &rehash->devices[at]));
+    return STATUS_OK;
 }
 
 enum status sqlite_account_set(struct store *store, uint32_t id, bool enabled, bool pop_before_smtp)
@@ -97,7 +127,7 @@ enum status sqlite_each_account(
     struct sqlite *s = sqlite_of(store);
     scoped_statement *select = NULL;
     TRY(sqlite_query(s,
-        "SELECT id, address, login, password, created, last_login, enabled, pop_before_smtp FROM account"
+        "SELECT id, address, login, password, created, last_login, enabled, pop_before_smtp, scram FROM account"
         " WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
         &select));
     sqlite_bind(select, 1, only_id);
@@ -116,6 +146,7 @@ enum status sqlite_each_account(
             .last_login = sqlite_number(select, 5),
             .enabled = sqlite_number(select, 6) != 0,
             .pop_before_smtp = sqlite_number(select, 7) != 0,
+            .scram = sqlite_text(select, 8),
         };
         TRY(each(context, &account));
     }

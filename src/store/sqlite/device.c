@@ -7,8 +7,8 @@ enum status sqlite_device_add(struct store *store, const struct store_device *de
     scoped_statement *insert = NULL;
     TRY(sqlite_writing(s));
     TRY(sqlite_query(s,
-        "INSERT INTO credential (account, name, sealed, networks, created, expires, last_used, mechanisms, rights)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO credential (account, name, sealed, networks, created, expires, last_used, mechanisms, rights,"
+        " scram, key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         &insert));
     sqlite_bind(insert, 1, device->account);
     sqlite_bind_text(insert, 2, device->name);
@@ -19,6 +19,8 @@ enum status sqlite_device_add(struct store *store, const struct store_device *de
     sqlite_bind(insert, 7, device->last_used);
     sqlite_bind(insert, 8, device->mechanisms);
     sqlite_bind(insert, 9, device->rights);
+    sqlite_bind_octets(insert, 10, device->scram);
+    sqlite_bind_octets(insert, 11, device->key);
     TRY(sqlite_insert_new(s, insert));
     int64_t id = sqlite3_last_insert_rowid(s->db);
     if (id <= 0 || id > UINT32_MAX)
@@ -56,7 +58,8 @@ enum status sqlite_each_device(
     struct sqlite *s = sqlite_of(store);
     scoped_statement *select = NULL;
     TRY(sqlite_query(s,
-        "SELECT id, account, name, sealed, networks, created, expires, last_used, mechanisms, rights FROM credential"
+        "SELECT id, account, name, sealed, networks, created, expires, last_used, mechanisms, rights, scram, key"
+        " FROM credential"
         " WHERE account BETWEEN ?1 AND ?2 ORDER BY id",
         &select));
     sqlite_bind(select, 1, only_account);
@@ -77,6 +80,8 @@ enum status sqlite_each_device(
             .last_used = sqlite_number(select, 7),
             .mechanisms = sqlite_number32(select, 8),
             .rights = (uint8_t)sqlite_number(select, 9),
+            .scram = sqlite_text(select, 10),
+            .key = sqlite_text(select, 11),
         };
         TRY(each(context, &device));
     }

@@ -62,8 +62,18 @@ static const char version_1[] =
     " PRIMARY KEY (message, number)) STRICT, WITHOUT ROWID;"
     "PRAGMA application_id = " APPLICATION ";";
 
+/* Version 2: SCRAM verifiers, keys that log in, and the places from which accounts were used. */
+static const char version_2[] =
+    "ALTER TABLE account ADD COLUMN scram BLOB NOT NULL DEFAULT x'';"
+    "ALTER TABLE credential ADD COLUMN scram BLOB NOT NULL DEFAULT x'';"
+    "ALTER TABLE credential ADD COLUMN key BLOB NOT NULL DEFAULT x'';"
+    "CREATE UNIQUE INDEX credential_key ON credential (key) WHERE key <> x'';"
+    "CREATE TABLE place (account INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE, network BLOB,"
+    " first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (account, network)) STRICT, WITHOUT ROWID;";
+
 static const struct schema_step steps[] = {
     { 0, version_1 },
+    { 1, version_2 },
 };
 const struct schema_steps schema_steps = { steps, sizeof steps / sizeof *steps };
 

@@ -103,7 +103,10 @@ MUST_USE enum status sqlite_take_id(struct sqlite *s, uint64_t *out_id);
 
 /* account.c */
 enum status sqlite_account_add(struct store *store, const struct store_account *account, uint32_t *out_id);
-enum status sqlite_account_password(struct store *store, uint32_t id, struct slice password);
+enum status sqlite_account_password(struct store *store, uint32_t id, struct slice password, struct slice scram);
+enum status sqlite_account_rehash(struct store *store, const struct store_rehash *rehash);
+enum status sqlite_place_seen(struct store *store, const struct store_place *place, uint32_t most);
+enum status sqlite_each_place(struct store *store, enum status (*each)(void *, const struct store_place *), void *context);
 enum status sqlite_account_set(struct store *store, uint32_t id, bool enabled, bool pop_before_smtp);
 enum status sqlite_account_remove(struct store *store, uint32_t id);
 enum status sqlite_account_seen(struct store *store, uint32_t id, wall when);

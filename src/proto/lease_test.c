@@ -9,7 +9,7 @@
 
 #include "ask/ask.h"
 #include "base/random.h"
-#include "keeper/lease.h"
+#include "proto/lease.h"
 
 #define START 1000000u
 

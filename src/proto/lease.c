@@ -1,4 +1,4 @@
-#include "keeper/lease.h"
+#include "proto/lease.h"
 
 #include <string.h>
 
