@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs the Debian packages that a make target needs, or prints the one line to type.   deps.sh build|test|bench
 set -eu
-build="gcc make meson ninja-build pkg-config python3 libcrypt-dev libidn2-dev libjansson-dev libseccomp-dev libsodium-dev libsqlite3-dev libssl-dev libunbound-dev libuv1-dev libzstd-dev libcmocka-dev"
-test="$build clang libclang-rt-14-dev llvm curl swaks libnet-ssleay-perl msmtp fetchmail openssl procps strace"
+build="gcc make meson ninja-build pkg-config python3 libcrypt-dev libcurl4-openssl-dev libidn2-dev libjansson-dev libseccomp-dev libsodium-dev libsqlite3-dev libssl-dev libunbound-dev libunistring-dev libuv1-dev libzstd-dev libcmocka-dev"
+test="$build clang libclang-rt-14-dev llvm curl swaks libnet-ssleay-perl msmtp mpop fetchmail libgsasl-dev gsasl openssl procps strace"
 bench="$test postfix dovecot-core dovecot-lmtpd dovecot-pop3d"
 eval "wanted=\$$1"
 
