@@ -3,14 +3,14 @@
  * '#' in a text stands for what pop3_reply_about() or pop3_reply_number() is given. */
 #pragma once
 
+#include "proto/refusal.h"
 #include "proto/session_impl.h"
-
-enum language { LANGUAGE_EN, LANGUAGE_JA, LANGUAGES };
 
 enum pop3_reply {
     POP3_GREETING,
     POP3_CROWDED,
     POP3_STOPPING,
+    POP3_DEVICES_ONLY,
     POP3_UNKNOWN,
     POP3_WRONG_STATE,
     POP3_BAD_ARGUMENTS,

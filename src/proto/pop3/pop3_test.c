@@ -210,7 +210,7 @@ static void test_uidl_pages(void **state)
     login_verdict(LOGIN_OK);
     reply_page(1000);
     reply((struct answer){ .kind = ASK_DROP_LIST, .drop_list = { .rows = { drop + 1000, 5 }, .uidvalidity = 0xabd, .until = 2509 } });
-    expect("+OK send PASS\r\n-ERR [SYS/TEMP] temporary failure, try again later\r\n");
+    expect("+OK send PASS\r\n-ERR [SYS/TEMP] temporary failure, try again later [EK-56]\r\n");
     assert_true(closed);
     close_session();
 }
@@ -349,22 +349,22 @@ static void test_fetch_failures(void **state)
     log_in();
     say("RETR 1\r\n");
     reply_status(STATUS_NOT_FOUND); /* C150: another session removed it */
-    expect("-ERR message is gone\r\n");
+    expect("-ERR message is gone [EK-71]\r\n");
     say("TOP 1 1\r\n");
     reply_status(STATUS_AWAY);
-    expect("-ERR [SYS/TEMP] temporary failure, try again later\r\n");
+    expect("-ERR [SYS/TEMP] temporary failure, try again later [EK-56]\r\n");
     say("RETR 2\r\n");
     struct fetch_row bad = { S("\x28\xb5\x2f\xfd rubbish"), 0, 11 };
     reply((struct answer){ .kind = ASK_FETCH, .fetch = { .rows = { &bad, 1 } } });
-    expect("-ERR [SYS/PERM] message is damaged, tell your administrator\r\n");
+    expect("-ERR [SYS/PERM] message is damaged, tell your administrator [EK-72]\r\n");
     struct fetch_row other = { S(""), 0, 12 };
     say("RETR 2\r\n");
     reply((struct answer){ .kind = ASK_FETCH, .fetch = { .rows = { &other, 1 } } }); /* not what was asked for */
-    expect("-ERR [SYS/TEMP] temporary failure, try again later\r\n");
+    expect("-ERR [SYS/TEMP] temporary failure, try again later [EK-56]\r\n");
     struct fetch_row endless = { S(""), 5, 11 };
     say("RETR 2\r\n");
     reply((struct answer){ .kind = ASK_FETCH, .fetch = { .rows = { &endless, 1 } } });
-    expect("-ERR [SYS/TEMP] temporary failure, try again later\r\n");
+    expect("-ERR [SYS/TEMP] temporary failure, try again later [EK-56]\r\n");
     /* once octets are out, only the missing end mark tells */
     say("RETR 3\r\n");
     reply_fetch((struct slice){ plain, sizeof plain }, 1);
@@ -378,7 +378,7 @@ static void test_fetch_failures(void **state)
     log_in();
     say("RETR 1\r\n");
     reply_status(STATUS_REVOKED);
-    expect("-ERR your account or password changed, log in again\r\n");
+    expect("-ERR your account or password changed, log in again [EK-10]\r\n");
     assert_true(closed);
     close_session();
 }
@@ -407,9 +407,9 @@ static void test_top(void **state)
     top("TOP 1 4\r\n", plain, HEAD "..one\r\ntwo\r\n\r\nfour\r\n.\r\n");
     top("TOP 1 1000000000\r\n", plain, HEAD "..one\r\ntwo\r\n\r\nfour\r\n.\r\n");
     top("TOP 1 99999999999999999999999\r\n", plain, HEAD "..one\r\ntwo\r\n\r\nfour\r\n.\r\n");
-    top("TOP 1 -1\r\n", plain, "-ERR wrong arguments\r\n");
-    top("TOP 1\r\n", plain, "-ERR wrong arguments\r\n");
-    top("TOP 2 1\r\n", plain, "-ERR no such message\r\n");
+    top("TOP 1 -1\r\n", plain, "-ERR wrong arguments [EK-62]\r\n");
+    top("TOP 1\r\n", plain, "-ERR wrong arguments [EK-62]\r\n");
+    top("TOP 2 1\r\n", plain, "-ERR no such message [EK-70]\r\n");
     top("TOP 1 1\r\n", "A: 1\nB: 2\n\nx\ry\r\n", HEAD "x\r\n.\r\n"); /* stray line ends, as RETR sends them */
     top("TOP 1 1\r\n", "A: 1\r\n", "+OK top of message follows\r\nA: 1\r\n\r\n.\r\n"); /* D15: no empty line */
     top("TOP 1 1\r\n", "A: 1", "+OK top of message follows\r\nA: 1\r\n\r\n.\r\n");
@@ -442,8 +442,8 @@ static void test_expunge_ranges(void **state)
     drop[4].uid = 21;
     log_in();
     say("DELE 1\r\nDELE 2\r\nDELE 4\r\nDELE 5\r\nDELE 5\r\nLIST\r\nRETR 1\r\n");
-    expect("+OK message deleted\r\n+OK message deleted\r\n+OK message deleted\r\n+OK message deleted\r\n-ERR message is deleted already\r\n"
-           "+OK 1 messages\r\n3 102\r\n.\r\n-ERR message is deleted already\r\n");
+    expect("+OK message deleted\r\n+OK message deleted\r\n+OK message deleted\r\n+OK message deleted\r\n-ERR message is deleted already [EK-70]\r\n"
+           "+OK 1 messages\r\n3 102\r\n.\r\n-ERR message is deleted already [EK-70]\r\n");
     say("QUIT\r\n");
     assert_int_equal(asked.kind, ASK_EXPUNGE);
     assert_int_equal(asked.expunge.ranges.count, 2);
@@ -464,7 +464,7 @@ static void test_expunge_ranges(void **state)
     log_in();
     say("DELE 1\r\nQUIT\r\n");
     reply_status(STATUS_IO);
-    expect("+OK message deleted\r\n-ERR [SYS/TEMP] some deleted messages not removed\r\n");
+    expect("+OK message deleted\r\n-ERR [SYS/TEMP] some deleted messages not removed [EK-73]\r\n");
     assert_true(closed);
     close_session();
     log_in();
@@ -521,18 +521,18 @@ static void test_login_asks(void **state)
     assert_int_equal(asked.login.from.device_only, 0);
     assert_true(slice_equal(asked.login.name, S("a@x.test")));
     login_verdict(LOGIN_BUSY);
-    expect("+OK send PASS\r\n-ERR [SYS/TEMP] busy, try again later\r\n");
+    expect("+OK send PASS\r\n-ERR [SYS/TEMP] busy, try again later [EK-3]\r\n");
     say("PASS x\r\n");
-    expect("-ERR USER first\r\n");
+    expect("-ERR USER first [EK-63]\r\n");
     say("USER a\r\nPASS b\r\n");
     login_verdict(LOGIN_TOO_SOON);
-    expect("+OK send PASS\r\n-ERR [LOGIN-DELAY] too soon after your last login\r\n");
+    expect("+OK send PASS\r\n-ERR [LOGIN-DELAY] too soon after your last login [EK-5]\r\n");
     say("USER a\r\nPASS b\r\n");
     reply_status(STATUS_AWAY);
-    expect("+OK send PASS\r\n-ERR [SYS/TEMP] busy, try again later\r\n");
+    expect("+OK send PASS\r\n-ERR [SYS/TEMP] busy, try again later [EK-3]\r\n");
     say("USER a\r\nPASS \xff\xfe\r\n"); /* C087 */
     assert_int_equal(asked.kind, ASK_NONE);
-    expect("+OK send PASS\r\n-ERR [AUTH] wrong name or password\r\n");
+    expect("+OK send PASS\r\n-ERR [AUTH] wrong name or password [EK-1]\r\n");
     close_session();
 }
 
@@ -544,7 +544,7 @@ static void test_ten_failures(void **state)
         assert_false(closed);
         say("USER a\r\nPASS b\r\n");
         login_verdict(LOGIN_WRONG);
-        expect("+OK send PASS\r\n-ERR [AUTH] wrong name or password\r\n");
+        expect("+OK send PASS\r\n-ERR [AUTH] wrong name or password [EK-1]\r\n");
     }
     assert_true(closed);
     close_session();
@@ -576,11 +576,11 @@ static void test_c085_apop(void **state)
     assert_true(slice_ends_nocase(slice_of(stamp), S("@pop.x.test>")));
     buf_clear(&out);
     say("APOP a 00112233445566778899aabbccddeeff\r\n");
-    expect("-ERR [AUTH] you must use TLS first: STLS, or port 995\r\n");
+    expect("-ERR [AUTH] you must use TLS first: STLS, or port 995 [EK-2]\r\n");
     assert_int_equal(asked.kind, ASK_NONE);
     settings.auth_apop_without_tls = true;
     say("APOP a 00112233445566778899aabbccddee\r\nAPOP a 00112233445566778899aabbccddeegg\r\nAPOP a\r\n");
-    expect("-ERR wrong arguments\r\n-ERR wrong arguments\r\n-ERR wrong arguments\r\n");
+    expect("-ERR wrong arguments [EK-62]\r\n-ERR wrong arguments [EK-62]\r\n-ERR wrong arguments [EK-62]\r\n");
     say("APOP a 00112233445566778899aabbccddeeff\r\n");
     assert_int_equal(asked.kind, ASK_LOGIN_DIGEST);
     assert_true(slice_equal(asked.login_digest.challenge, slice_of(stamp)));
@@ -591,7 +591,7 @@ static void test_c085_apop(void **state)
     reply((struct answer){ .kind = ASK_LOGIN_DIGEST, .login = { .verdict = LOGIN_WRONG } });
     buf_clear(&out);
     say("APOP a 00112233445566778899aabbccddeeff\r\n"); /* C085: one answer to one challenge */
-    expect("-ERR the greeting's timestamp was used, connect again for APOP\r\n");
+    expect("-ERR the greeting's timestamp was used, connect again for APOP [EK-9]\r\n");
     close_session();
     settings.auth_apop_without_tls = false;
     /* another session, another stamp */
@@ -617,7 +617,7 @@ static void test_legacy_lane(void **state)
     open_as(SERVICE_POP3, NULL, "198.51.100.1", false);
     buf_clear(&out);
     say("USER scanner\r\n");
-    expect("-ERR [AUTH] you must use TLS first: STLS, or port 995\r\n");
+    expect("-ERR [AUTH] you must use TLS first: STLS, or port 995 [EK-2]\r\n");
     expect_note("pop3.cleartext");
     close_session();
     settings.legacy_networks = (struct networks){ NULL, 0 };
@@ -630,7 +630,7 @@ static void test_c054_stls(void **state)
     open_as(SERVICE_POP3, NULL, "192.0.2.1", false);
     buf_clear(&out);
     say("STLS\r\nUSER att\r\nPASS pw\r\n");
-    expect("-ERR nothing may follow STLS before TLS begins\r\n");
+    expect("-ERR nothing may follow STLS before TLS begins [EK-58]\r\n");
     assert_true(closed && !wants_tls && asked.kind == ASK_NONE);
     expect_note("pop3.refused reason=octets behind STLS");
     close_session();
@@ -644,7 +644,7 @@ static void test_c054_stls(void **state)
     session_secured(s, &facts, now);
     buf_clear(&out);
     say("PASS pw\r\nSTLS\r\n");
-    expect("-ERR USER first\r\n-ERR TLS is active already\r\n");
+    expect("-ERR USER first [EK-63]\r\n-ERR TLS is active already [EK-63]\r\n");
     close_session();
     settings.auth_apop_without_tls = false;
 }
@@ -716,9 +716,9 @@ static void test_long_lines(void **state)
     open_secured();
     for (size_t i = 0; i < 5008; i += 501) /* C153: in pieces */
         feed((struct slice){ line + i, 5008 - i < 501 ? 5008 - i : 501 });
-    expect("-ERR line too long\r\n+OK language listing follows:\r\nen English\r\nja 日本語\r\n.\r\n");
+    expect("-ERR line too long [EK-61]\r\n+OK language listing follows:\r\nen English\r\nja 日本語\r\n.\r\n");
     say("USER a\nUSER b\r\n"); /* a bare LF ends nothing */
-    expect("-ERR lines end with CRLF and hold no NUL\r\n");
+    expect("-ERR lines end with CRLF and hold no NUL [EK-41]\r\n");
     close_session();
 }
 
@@ -726,7 +726,7 @@ static void test_stop_and_crowd(void **state)
 {
     (void)state;
     open_as(SERVICE_POP3, NULL, "192.0.2.1", true);
-    expect("-ERR [SYS/TEMP] too many connections, try again later\r\n");
+    expect("-ERR [SYS/TEMP] too many connections, try again later [EK-50]\r\n");
     assert_true(closed);
     close_session();
     set_drop(1);
@@ -743,7 +743,7 @@ static void test_stop_and_crowd(void **state)
     log_in();
     session_stop(s, now);
     drain();
-    expect("-ERR [SYS/TEMP] server is stopping\r\n");
+    expect("-ERR [SYS/TEMP] server is stopping [EK-51]\r\n");
     assert_true(closed);
     close_session();
     log_in();
@@ -751,7 +751,7 @@ static void test_stop_and_crowd(void **state)
     session_stop(s, now);
     drain();
     reply_fetch(S("x\r\n"), 1);
-    expect("+OK 100 octets\r\nx\r\n.\r\n-ERR [SYS/TEMP] server is stopping\r\n");
+    expect("+OK 100 octets\r\nx\r\n.\r\n-ERR [SYS/TEMP] server is stopping [EK-51]\r\n");
     close_session();
     open_secured();
     say("GET / HTTP/1.1\r\nUSER a\r\n");

@@ -6,7 +6,7 @@
 const struct smtp_reply_row smtp_replies[REPLY_COUNT] = {
     [REPLY_GREETING]            = { 220, "",      "$ ESMTP ekirei" },
     [REPLY_HELP]                = { 214, "2.0.0", "$" },
-    [REPLY_BYE]                 = { 221, "2.0.0", "Bye", true },
+    [REPLY_BYE]                 = { 221, "2.0.0", "Bye", .closes = true },
     [REPLY_GO_TLS]              = { 220, "2.0.0", "Ready to start TLS" },
     [REPLY_LOGGED_IN]           = { 235, "2.7.0", "Authentication successful" },
     [REPLY_HELLO]               = { 250, "",      "$" },
@@ -19,81 +19,84 @@ const struct smtp_reply_row smtp_replies[REPLY_COUNT] = {
     [REPLY_CHALLENGE]           = { 334, "",      "$" },
     [REPLY_GO_DATA]             = { 354, "",      "Send the message, end it with <CRLF>.<CRLF>" },
 
-    [REPLY_CROWDED]             = { 421, "4.7.0", "Too many connections, try again later", true },
-    [REPLY_STOPPING]            = { 421, "4.3.2", "The server is shutting down", true },
-    [REPLY_TOO_SLOW]            = { 421, "4.4.2", "Waited too long for you", true },
-    [REPLY_TOO_MANY_ERRORS]     = { 421, "4.7.0", "Too many errors", true },
-    [REPLY_TOO_MUCH_TALK]       = { 421, "4.7.0", "Too many commands without mail", true },
-    [REPLY_TOO_MANY_LOGINS]     = { 421, "4.7.0", "Too many failed logins", true },
-    [REPLY_TOO_MANY_MESSAGES]   = { 421, "4.7.0", "Enough messages for one connection, please connect again", true },
-    [REPLY_REVOKED]             = { 421, "4.7.0", "The account or its password was changed, please log in again", true },
-    [REPLY_ENDLESS]             = { 421, "4.3.0", "The message has no end", true },
-    [REPLY_NOT_HTTP]            = { 554, "5.5.0", "This is a mail server", true },
-    [REPLY_EARLY_TALK]          = { 554, "5.5.0", "Nothing may be sent before the reply to this", true },
-    [REPLY_BAD_CHUNK]           = { 501, "5.5.4", "BDAT needs a size, and LAST or nothing behind it", true },
-    [REPLY_HUGE_CHUNK]          = { 552, "5.3.4", "The chunk is larger than any message may be", true },
+    [REPLY_CROWDED]             = { 421, "4.7.0", "Too many connections, try again later", REFUSAL_CROWDED, .closes = true, .told = true },
+    [REPLY_STOPPING]            = { 421, "4.3.2", "The server is shutting down", REFUSAL_STOPPING, .closes = true },
+    [REPLY_TOO_SLOW]            = { 421, "4.4.2", "Waited too long for you", REFUSAL_TOO_SLOW, .closes = true },
+    [REPLY_TOO_MANY_ERRORS]     = { 421, "4.7.0", "Too many errors", REFUSAL_MANY_ERRORS, .closes = true },
+    [REPLY_TOO_MUCH_TALK]       = { 421, "4.7.0", "Too many commands without mail", REFUSAL_MANY_ERRORS, .closes = true },
+    [REPLY_TOO_MANY_LOGINS]     = { 421, "4.7.0", "Too many failed logins", REFUSAL_MANY_LOGINS, .closes = true, .told = true },
+    [REPLY_TOO_MANY_MESSAGES]   = { 421, "4.7.0", "Enough messages for one connection, please connect again", REFUSAL_MANY_MESSAGES, .closes = true },
+    [REPLY_REVOKED]             = { 421, "4.7.0", "The account or its password was changed, please log in again", REFUSAL_REVOKED, .closes = true },
+    [REPLY_ENDLESS]             = { 421, "4.3.0", "The message has no end", REFUSAL_ENDLESS, .closes = true },
+    [REPLY_NOT_HTTP]            = { 554, "5.5.0", "This is a mail server", REFUSAL_HTTP, .closes = true },
+    [REPLY_EARLY_TALK]          = { 554, "5.5.0", "Nothing may be sent before the reply to this", REFUSAL_EARLY_TALK, .closes = true },
+    [REPLY_DEVICES_ONLY]        = { 554, "5.7.1", "This port is for the devices of this office only", REFUSAL_DEVICES_ONLY, .closes = true, .told = true },
+    [REPLY_BAD_CHUNK]           = { 501, "5.5.4", "BDAT needs a size, and LAST or nothing behind it", REFUSAL_CHUNKS, .closes = true },
+    [REPLY_HUGE_CHUNK]          = { 552, "5.3.4", "The chunk is larger than any message may be", REFUSAL_TOO_LARGE, .closes = true },
 
-    [REPLY_UNKNOWN]             = { 500, "5.5.1", "Command not recognized" },
-    [REPLY_BAD_LINE]            = { 500, "5.5.2", "A line ends with CRLF and holds no bare CR, bare LF or NUL" },
-    [REPLY_LONG_LINE]           = { 500, "5.5.2", "Line too long" },
-    [REPLY_NEEDS_ARGUMENT]      = { 501, "5.5.4", "The command needs an argument" },
-    [REPLY_NO_ARGUMENT]         = { 501, "5.5.4", "The command takes no argument" },
-    [REPLY_BAD_HELO]            = { 501, "5.5.4", "The name is too long" },
-    [REPLY_NOT_HERE]            = { 502, "5.5.1", "Command not offered here" },
-    [REPLY_SEQUENCE]            = { 503, "5.5.1", "Bad sequence of commands" },
-    [REPLY_NEEDS_EHLO]          = { 503, "5.5.1", "Send EHLO first" },
-    [REPLY_NESTED_MAIL]         = { 503, "5.5.1", "A message is under way already" },
-    [REPLY_NEEDS_RCPT]          = { 503, "5.5.1", "No valid recipient was given" },
-    [REPLY_NEEDS_BDAT]          = { 503, "5.5.1", "BODY=BINARYMIME needs BDAT" },
-    [REPLY_TLS_ALREADY]         = { 503, "5.5.1", "TLS is up already" },
-    [REPLY_TLS_TOO_LATE]        = { 503, "5.5.1", "Too late for STARTTLS" },
+    [REPLY_UNKNOWN]             = { 500, "5.5.1", "Command not recognized", REFUSAL_COMMAND },
+    [REPLY_BAD_LINE]            = { 500, "5.5.2", "A line ends with CRLF and holds no bare CR, bare LF or NUL", REFUSAL_LINE_ENDS },
+    [REPLY_LONG_LINE]           = { 500, "5.5.2", "Line too long", REFUSAL_LINE_LENGTH },
+    [REPLY_NEEDS_ARGUMENT]      = { 501, "5.5.4", "The command needs an argument", REFUSAL_ARGUMENT },
+    [REPLY_NO_ARGUMENT]         = { 501, "5.5.4", "The command takes no argument", REFUSAL_ARGUMENT },
+    [REPLY_BAD_HELO]            = { 501, "5.5.4", "The name is too long", REFUSAL_ARGUMENT },
+    [REPLY_NOT_HERE]            = { 502, "5.5.1", "Command not offered here", REFUSAL_COMMAND },
+    [REPLY_SEQUENCE]            = { 503, "5.5.1", "Bad sequence of commands", REFUSAL_SEQUENCE },
+    [REPLY_NEEDS_EHLO]          = { 503, "5.5.1", "Send EHLO first", REFUSAL_SEQUENCE },
+    [REPLY_NESTED_MAIL]         = { 503, "5.5.1", "A message is under way already", REFUSAL_SEQUENCE },
+    [REPLY_NEEDS_RCPT]          = { 503, "5.5.1", "No valid recipient was given", REFUSAL_NO_RECIPIENT },
+    [REPLY_NEEDS_BDAT]          = { 503, "5.5.1", "BODY=BINARYMIME needs BDAT", REFUSAL_SEQUENCE },
+    [REPLY_TLS_ALREADY]         = { 503, "5.5.1", "TLS is up already", REFUSAL_SEQUENCE },
+    [REPLY_TLS_TOO_LATE]        = { 503, "5.5.1", "Too late for STARTTLS", REFUSAL_SEQUENCE },
 
-    [REPLY_BAD_SENDER]          = { 501, "5.1.7", "Bad sender address" },
-    [REPLY_BAD_RECIPIENT]       = { 501, "5.1.3", "Bad recipient address" },
-    [REPLY_SENDER_NEEDS_SMTPUTF8] = { 550, "5.6.7", "An address with non-ASCII letters needs SMTPUTF8" }, /* RFC 6531 3.5 */
-    [REPLY_NEEDS_SMTPUTF8]      = { 553, "5.6.7", "An address with non-ASCII letters needs SMTPUTF8" },
-    [REPLY_BAD_PARAMETER]       = { 501, "5.5.4", "Bad value of $" },
-    [REPLY_TWICE]               = { 501, "5.5.4", "$ was given twice" },
-    [REPLY_UNKNOWN_PARAMETER]   = { 555, "5.5.4", "Parameter not recognized" },
+    [REPLY_BAD_SENDER]          = { 501, "5.1.7", "Bad sender address", REFUSAL_BAD_ADDRESS },
+    [REPLY_BAD_RECIPIENT]       = { 501, "5.1.3", "Bad recipient address", REFUSAL_BAD_ADDRESS },
+    [REPLY_SENDER_NEEDS_SMTPUTF8] = { 550, "5.6.7", "An address with non-ASCII letters needs SMTPUTF8", REFUSAL_UTF8_ADDRESS }, /* RFC 6531 3.5 */
+    [REPLY_NEEDS_SMTPUTF8]      = { 553, "5.6.7", "An address with non-ASCII letters needs SMTPUTF8", REFUSAL_UTF8_ADDRESS },
+    [REPLY_BAD_PARAMETER]       = { 501, "5.5.4", "Bad value of $", REFUSAL_ARGUMENT },
+    [REPLY_TWICE]               = { 501, "5.5.4", "$ was given twice", REFUSAL_ARGUMENT },
+    [REPLY_UNKNOWN_PARAMETER]   = { 555, "5.5.4", "Parameter not recognized", REFUSAL_ARGUMENT },
 
-    [REPLY_WRONG_LOGIN]         = { 535, "5.7.8", "Authentication credentials invalid" },
-    [REPLY_LOGIN_LATER]         = { 454, "4.7.0", "Temporary authentication failure" },
-    [REPLY_LONG_LOGIN]          = { 500, "5.5.6", "Authentication line too long" },
-    [REPLY_BAD_LOGIN]           = { 501, "5.5.2", "Cannot decode that" },
-    [REPLY_CANCELLED]           = { 501, "5.7.0", "Authentication cancelled" },
-    [REPLY_LOGGED_IN_ALREADY]   = { 503, "5.5.1", "Already authenticated" },
-    [REPLY_LOGIN_IN_MAIL]       = { 503, "5.5.1", "AUTH is not permitted while a message is under way" },
-    [REPLY_UNKNOWN_MECHANISM]   = { 504, "5.5.4", "Authentication mechanism not known" },
-    [REPLY_NEEDS_TLS]           = { 538, "5.7.11", "Encryption required: send STARTTLS first" },
+    [REPLY_WRONG_LOGIN]         = { 535, "5.7.8", "Authentication credentials invalid", REFUSAL_LOGIN },
+    [REPLY_LOGIN_LATER]         = { 454, "4.7.0", "Temporary authentication failure", REFUSAL_LOGIN_BUSY },
+    [REPLY_LONG_LOGIN]          = { 500, "5.5.6", "Authentication line too long", REFUSAL_LOGIN_FORM },
+    [REPLY_BAD_LOGIN]           = { 501, "5.5.2", "Cannot decode that", REFUSAL_LOGIN_FORM },
+    [REPLY_CANCELLED]           = { 501, "5.7.0", "Authentication cancelled", REFUSAL_CANCELLED },
+    [REPLY_LOGGED_IN_ALREADY]   = { 503, "5.5.1", "Already authenticated", REFUSAL_SEQUENCE },
+    [REPLY_LOGIN_IN_MAIL]       = { 503, "5.5.1", "AUTH is not permitted while a message is under way", REFUSAL_SEQUENCE },
+    [REPLY_UNKNOWN_MECHANISM]   = { 504, "5.5.4", "Authentication mechanism not known", REFUSAL_MECHANISM, .told = true },
+    [REPLY_NEEDS_TLS]           = { 538, "5.7.11", "Encryption required: send STARTTLS first", REFUSAL_NEEDS_TLS, .told = true },
 
-    [REPLY_PROVE_YOURSELF]      = { 530, "5.7.0", "Check your mail first (POP before SMTP), or turn on SMTP AUTH: https://$/help/sending" },
-    [REPLY_STARTTLS_FIRST]      = { 530, "5.7.0", "Must issue a STARTTLS command first" }, /* RFC 3207 4 */
-    [REPLY_FOREIGN_SENDER]      = { 553, "5.7.1", "The envelope sender <$> is not an address of your account" },
-    [REPLY_FORGED_AUTHOR]       = { 550, "5.7.1", "The header From or Sender <$> is not an address of your account" },
-    [REPLY_NO_SUCH_USER]        = { 550, "5.1.1", "No such user here" },
-    [REPLY_NOT_LOCAL]           = { 550, "5.7.1", "Relaying denied" },
-    [REPLY_NOT_QUALIFIED]       = { 554, "5.1.2", "The domain must be fully qualified, as in name.example.org" }, /* RFC 6409 4.2 */
-    [REPLY_DISABLED]            = { 550, "5.2.1", "Mailbox disabled" },
-    [REPLY_INTERNAL_ONLY]       = { 550, "5.7.1", "You may write to addresses of this server only" },
-    [REPLY_LEASE_USED_UP]       = { 452, "4.7.1", "Sent enough for one mail check: check your mail again" },
-    [REPLY_TOO_MANY_TARGETS]    = { 550, "5.4.6", "The alias has too many targets, or points at itself" },
-    [REPLY_DISK_FULL]           = { 452, "4.3.1", "Not enough disk space" },
-    [REPLY_STORE_FAILED]        = { 452, "4.3.0", "The mail store failed, try again later" },
-    [REPLY_TEMPORARY]           = { 451, "4.3.0", "Temporary failure, try again later" },
-    [REPLY_LEASE_OVER]          = { 530, "5.7.0", "Your time after the mail check is over: check your mail again: https://$/help/sending" },
-    [REPLY_TOO_MANY_RECIPIENTS] = { 452, "4.5.3", "Too many recipients" },
+    [REPLY_PROVE_YOURSELF]      = { 530, "5.7.0", "Check your mail first (POP before SMTP), or turn on SMTP AUTH: https://$/help/sending", REFUSAL_PROVE_YOURSELF },
+    [REPLY_STARTTLS_FIRST]      = { 530, "5.7.0", "Must issue a STARTTLS command first", REFUSAL_TLS_FIRST, .told = true }, /* RFC 3207 4 */
+    [REPLY_FOREIGN_SENDER]      = { 553, "5.7.1", "The envelope sender <$> is not an address of your account", REFUSAL_SENDER },
+    [REPLY_FORGED_AUTHOR]       = { 550, "5.7.1", "The header From or Sender <$> is not an address of your account", REFUSAL_AUTHOR },
+    [REPLY_NO_SUCH_USER]        = { 550, "5.1.1", "No such user here", REFUSAL_NO_SUCH_USER },
+    [REPLY_NOT_LOCAL]           = { 550, "5.7.1", "Relaying denied", REFUSAL_RELAYING },
+    [REPLY_NOT_QUALIFIED]       = { 554, "5.1.2", "The domain must be fully qualified, as in name.example.org", REFUSAL_NOT_QUALIFIED }, /* RFC 6409 4.2 */
+    [REPLY_DISABLED]            = { 550, "5.2.1", "Mailbox disabled", REFUSAL_DISABLED },
+    [REPLY_INTERNAL_ONLY]       = { 550, "5.7.1", "You may write to addresses of this server only", REFUSAL_INTERNAL_ONLY },
+    [REPLY_LEASE_USED_UP]       = { 452, "4.7.1", "Sent enough for one mail check: check your mail again", REFUSAL_LEASE_USED_UP },
+    [REPLY_TOO_MANY_TARGETS]    = { 550, "5.4.6", "The alias has too many targets, or points at itself", REFUSAL_ALIAS_TARGETS },
+    [REPLY_DISK_FULL]           = { 452, "4.3.1", "Not enough disk space", REFUSAL_DISK_FULL },
+    [REPLY_STORE_FAILED]        = { 452, "4.3.0", "The mail store failed, try again later", REFUSAL_TEMPORARY },
+    [REPLY_TEMPORARY]           = { 451, "4.3.0", "Temporary failure, try again later", REFUSAL_TEMPORARY },
+    [REPLY_LEASE_OVER]          = { 530, "5.7.0", "Your time after the mail check is over: check your mail again: https://$/help/sending", REFUSAL_LEASE_OVER },
+    [REPLY_OTHER_ADDRESS]       = { 530, "5.7.0", "You checked your mail from $", REFUSAL_OTHER_ADDRESS },
+    [REPLY_OTHER_HELO]          = { 530, "5.7.0", "The mail check was made by a device with another EHLO name than <$>", REFUSAL_OTHER_HELO },
+    [REPLY_TOO_MANY_RECIPIENTS] = { 452, "4.5.3", "Too many recipients", REFUSAL_MANY_RECIPIENTS },
 
-    [REPLY_TOO_LARGE]           = { 552, "5.3.4", "The message is larger than $ octets" },
-    [REPLY_BARE_CR_LF]          = { 550, "5.5.2", "Lines must end with CRLF: the message holds a bare CR or LF", true },
-    [REPLY_BARE_CR_LF_CHUNK]    = { 550, "5.5.2", "Lines must end with CRLF: the message holds a bare CR or LF" },
-    [REPLY_NUL]                 = { 554, "5.6.0", "The message holds a NUL octet", true },
-    [REPLY_NUL_CHUNK]           = { 554, "5.6.0", "The message holds a NUL octet" },
-    [REPLY_LONG_BODY_LINE]      = { 554, "5.6.0", "A line of the message is too long" },
-    [REPLY_TOO_MANY_CHUNKS]     = { 554, "5.6.0", "Too many chunks in one message" },
-    [REPLY_LOOP]                = { 554, "5.4.6", "Too many hops: the message is in a loop" },
-    [REPLY_BAD_HEADER]          = { 554, "5.6.0", "The header section is malformed" },
-    [REPLY_TWO_AUTHORS]         = { 550, "5.6.0", "From or Sender stands twice in the header section" },
-    [REPLY_BAD_AUTHORS]         = { 550, "5.6.0", "From or Sender cannot be read, or names too many addresses" },
+    [REPLY_TOO_LARGE]           = { 552, "5.3.4", "The message is larger than $ octets", REFUSAL_TOO_LARGE },
+    [REPLY_BARE_CR_LF]          = { 550, "5.5.2", "Lines must end with CRLF: the message holds a bare CR or LF", REFUSAL_LINE_ENDS, .closes = true },
+    [REPLY_BARE_CR_LF_CHUNK]    = { 550, "5.5.2", "Lines must end with CRLF: the message holds a bare CR or LF", REFUSAL_LINE_ENDS },
+    [REPLY_NUL]                 = { 554, "5.6.0", "The message holds a NUL octet", REFUSAL_NUL, .closes = true },
+    [REPLY_NUL_CHUNK]           = { 554, "5.6.0", "The message holds a NUL octet", REFUSAL_NUL },
+    [REPLY_LONG_BODY_LINE]      = { 554, "5.6.0", "A line of the message is too long", REFUSAL_BODY_LINE },
+    [REPLY_TOO_MANY_CHUNKS]     = { 554, "5.6.0", "Too many chunks in one message", REFUSAL_CHUNKS },
+    [REPLY_LOOP]                = { 554, "5.4.6", "Too many hops: the message is in a loop", REFUSAL_LOOP },
+    [REPLY_BAD_HEADER]          = { 554, "5.6.0", "The header section is malformed", REFUSAL_HEADER },
+    [REPLY_TWO_AUTHORS]         = { 550, "5.6.0", "From or Sender stands twice in the header section", REFUSAL_HEADER },
+    [REPLY_BAD_AUTHORS]         = { 550, "5.6.0", "From or Sender cannot be read, or names too many addresses", REFUSAL_HEADER },
 };
 
 static const uint8_t verdicts[] = {
@@ -111,6 +114,8 @@ static const uint8_t verdicts[] = {
     [MAIL_TEMPORARY]        = REPLY_TEMPORARY,
     [MAIL_LEASE_OVER]       = REPLY_LEASE_OVER,
     [MAIL_NOT_QUALIFIED]    = REPLY_NOT_QUALIFIED,
+    [MAIL_OTHER_ADDRESS]    = REPLY_OTHER_ADDRESS,
+    [MAIL_OTHER_HELO]       = REPLY_OTHER_HELO,
 };
 /* clang-format on */
 
@@ -172,12 +177,20 @@ static enum status put_text(struct buf *out, enum smtp_reply reply, struct slice
     return buf_put(out, slice_from(text, at + 1));
 }
 
+/* Behind the last line of a refusal: "[EK-17]", for `ekirei why`. */
+static enum status put_refusal(struct buf *out, enum smtp_reply reply)
+{
+    const struct smtp_reply_row *row = &smtp_replies[reply];
+    return row->refusal == REFUSAL_NONE ? STATUS_OK : buf_print(out, " [EK-%u]", (unsigned)row->refusal);
+}
+
 static enum status put_line(struct buf *out, enum smtp_reply reply, char divider, struct slice argument)
 {
     must(reply > REPLY_NONE && reply < REPLY_COUNT && smtp_replies[reply].code > 0);
     TRY(buf_put_number(out, smtp_replies[reply].code));
     TRY(buf_put_byte(out, divider));
     TRY(put_text(out, reply, argument));
+    TRY(put_refusal(out, reply));
     return buf_put(out, S("\r\n"));
 }
 

@@ -3,6 +3,7 @@
  * No reply code stands in logic: a reply is chosen by its name. */
 #pragma once
 
+#include "proto/refusal.h"
 #include "proto/session_impl.h"
 
 enum smtp_reply {
@@ -34,6 +35,7 @@ enum smtp_reply {
     REPLY_ENDLESS,
     REPLY_NOT_HTTP,
     REPLY_EARLY_TALK,
+    REPLY_DEVICES_ONLY,
     REPLY_BAD_CHUNK,
     REPLY_HUGE_CHUNK,
     /* commands */
@@ -85,6 +87,8 @@ enum smtp_reply {
     REPLY_STORE_FAILED,
     REPLY_TEMPORARY,
     REPLY_LEASE_OVER,
+    REPLY_OTHER_ADDRESS,
+    REPLY_OTHER_HELO,
     REPLY_TOO_MANY_RECIPIENTS,
     /* content */
     REPLY_TOO_LARGE,
@@ -105,13 +109,15 @@ struct smtp_reply_row {
     uint16_t code;
     const char *enhanced; /* "2.1.0", or "" */
     const char *text;     /* '$' stands for the argument */
+    uint8_t refusal;      /* enum refusal: every 4yz and 5yz has one, which stands behind the text as "[EK-17]" */
     bool closes;          /* the session ends behind it */
+    bool told;            /* we refuse by ourselves what concerns a login or a right: the keeper is told, for `ekirei why` */
 };
 extern const struct smtp_reply_row smtp_replies[REPLY_COUNT];
 
 /* One line on the wire.  Octets of `argument` outside printable ASCII become '?': nothing unprintable is ever echoed. */
 void smtp_say(struct session *s, enum smtp_reply reply, struct slice argument);
-/* The text of a reply as it goes on the wire, for the log; in of_command. */
+/* The text of a reply as it goes on the wire but for its number in brackets, for the log; in of_command. */
 struct slice smtp_reply_text(struct session *s, enum smtp_reply reply, struct slice argument);
 /* `lines` divided by LF become one reply of several lines under the code of `reply`. */
 void smtp_say_lines(struct session *s, enum smtp_reply reply, struct slice lines);
