@@ -72,6 +72,8 @@
 #define LIMIT_RIDERS 512u              /* descriptors lent out on one channel that the other end has not taken yet: the process has 4096 for all */
 #define LIMIT_CALL 60000               /* ms that the command line waits for an answer: longer than any takes */
 #define LIMIT_CERTIFICATES 256u        /* certificates: more names than this share one */
+#define LIMIT_PEER_CERTIFICATES 10u    /* certificates in the chain that a client shows: only the key in the first counts */
+#define LIMIT_PEER_CHAIN (32u << 10)   /* octets of that chain */
 #define LIMIT_PEM (256u << 10)         /* octets of a certificate chain or a key */
 #define LIMIT_CLIENT_OCTETS (512u << 20) /* octets that the asks of one gate may hold in the keeper at once; beyond it BUSY */
 #define LIMIT_BINDINGS (2u * LIMIT_GATE_SESSIONS) /* sessions of one gate in the keeper: they come and go faster than their ends are told */

@@ -164,12 +164,25 @@ void conn_open_session(struct conn *conn, const struct tls_facts *facts)
     conn->env = NULL;
 }
 
+static struct slice binding_slice(const struct tls_binding *binding)
+{
+    return (struct slice){ binding->octets, binding->len };
+}
+
 static void secured(struct conn *conn)
 {
     struct tls_view view = tls_view(conn->tls);
-    struct tls_facts facts = {
-        .version = view.version, .cipher = view.cipher, .sni = view.sni, .alpn = view.alpn, .resumed = view.resumed
-    };
+    struct tls_bindings bindings = tls_bindings(conn->tls);
+    struct tls_facts facts = { .version = view.version,
+        .cipher = view.cipher,
+        .sni = view.sni,
+        .alpn = view.alpn,
+        .resumed = view.resumed,
+        .outdated = bindings.outdated,
+        .exporter = binding_slice(&bindings.exporter),
+        .unique = binding_slice(&bindings.unique),
+        .end_point = binding_slice(&bindings.end_point),
+        .peer_key = binding_slice(&bindings.peer_key) }; /* the session copies */
     if (conn->session)
         session_secured(conn->session, &facts, conn_now(conn));
     else

@@ -1,0 +1,74 @@
+#include "net/tls_bind.h"
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+#define EXPORTER_LABEL  "EXPORTER-Channel-Binding"
+#define EXPORTER_OCTETS 32u
+
+_Static_assert(TLS_BINDING_OCTETS >= EVP_MAX_MD_SIZE, "any hash fits");
+
+/* The context is there and empty (RFC 9266 2): under TLS 1.2 that gives other octets than no context (RFC 5705 4). */
+static void bind_exporter(SSL *ssl, struct tls_binding *out)
+{
+    static const unsigned char nothing[1];
+    if (SSL_export_keying_material(ssl, (unsigned char *)out->octets, EXPORTER_OCTETS, EXPORTER_LABEL, sizeof EXPORTER_LABEL - 1,
+            nothing, 0, 1) == 1)
+        out->len = EXPORTER_OCTETS;
+}
+
+/* RFC 5929 3.1: the first Finished message of the handshake: the client's in a full one, the server's in a resumed one.  We are the server. */
+static void bind_unique(SSL *ssl, struct tls_binding *out)
+{
+    size_t len = SSL_session_reused(ssl) ? SSL_get_finished(ssl, out->octets, sizeof out->octets)
+                                         : SSL_get_peer_finished(ssl, out->octets, sizeof out->octets);
+    if (len > 0 && len <= sizeof out->octets)
+        out->len = (uint8_t)len;
+}
+
+/* RFC 5929 4.1: the hash of the certificate's own signature, but never MD5 or SHA-1; where that has no single hash, as Ed25519, there is no
+ * binding. */
+static void bind_end_point(const X509 *sent, struct tls_binding *out)
+{
+    int hash = NID_undef;
+    unsigned int len;
+    if (!sent || X509_get_signature_info((X509 *)(uintptr_t)sent, &hash, NULL, NULL, NULL) != 1 || hash == NID_undef)
+        return;
+    if (hash == NID_md5 || hash == NID_sha1)
+        hash = NID_sha256;
+    const EVP_MD *digest = EVP_get_digestbynid(hash);
+    if (digest && X509_digest(sent, digest, (unsigned char *)out->octets, &len) == 1)
+        out->len = (uint8_t)len;
+}
+
+/* SHA-256 of the whole SubjectPublicKeyInfo (RFC 5280 4.1): the algorithm belongs to the key.  A session that is resumed brings the certificate of
+ * the handshake in which the key was proved. */
+static void find_peer_key(const SSL *ssl, struct tls_binding *out)
+{
+    X509 *certificate = SSL_get0_peer_certificate(ssl);
+    unsigned char *info = NULL;
+    unsigned int len;
+    int size = certificate ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &info) : 0;
+    if (size > 0 && EVP_Digest(info, (size_t)size, (unsigned char *)out->octets, &len, EVP_sha256(), NULL) == 1)
+        out->len = (uint8_t)len;
+    OPENSSL_free(info);
+}
+
+struct tls_bindings tls_bind(SSL *ssl, const X509 *sent)
+{
+    struct tls_bindings bindings = { .exporter = { .len = 0 } };
+    int version = SSL_version(ssl);
+    /* RFC 7627 1, RFC 9266 4.2: without the extended master secret a man in the middle can make two connections with the same secrets. */
+    bool is_bound = version == TLS1_2_VERSION && SSL_get_extms_support(ssl) == 1;
+    if (version >= TLS1_3_VERSION || is_bound)
+        bind_exporter(ssl, &bindings.exporter);
+    if (is_bound) /* under TLS 1.3 there is none (RFC 8446 C.5) */
+        bind_unique(ssl, &bindings.unique);
+    if (version >= TLS1_2_VERSION)
+        bind_end_point(sent, &bindings.end_point);
+    find_peer_key(ssl, &bindings.peer_key);
+    bindings.outdated = version < TLS1_2_VERSION;
+    ERR_clear_error();
+    return bindings;
+}

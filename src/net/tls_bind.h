@@ -1,0 +1,9 @@
+/* tls_bind.h - what ties a login to the connection on which it is made, and the key that a client proved to hold. */
+#pragma once
+
+#include <openssl/ssl.h>
+
+#include "net/tls.h"
+
+/* `sent`: the certificate with which the server showed itself in this session, be it now or when the session that is resumed began. */
+struct tls_bindings tls_bind(SSL *ssl, const X509 *sent);
