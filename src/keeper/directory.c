@@ -64,6 +64,10 @@ struct device *directory_device(const struct directory *d, uint32_t id)
 {
     return map_find(&d->devices, map_key(id));
 }
+struct device *directory_key(const struct directory *d, struct slice key)
+{
+    return map_find(&d->keys, key);
+}
 struct domain *directory_domain(const struct directory *d, struct slice name)
 {
     return map_find(&d->domains, name);
@@ -184,9 +188,13 @@ static void unlink_local(struct directory *d, struct account *account)
 static void drop_device(struct directory *d, struct device *device)
 {
     map_take(&d->devices, map_key(device->id));
+    if (device->key.len > 0)
+        map_take(&d->keys, device->key);
     list_remove(&device->node);
     drop_text(&device->name);
     drop_text(&device->sealed);
+    drop_text(&device->scram);
+    drop_text(&device->key);
     drop_text(&device->from);
     release(device->from_rows);
     release(device);
@@ -208,6 +216,7 @@ static void drop_account(struct directory *d, struct account *account)
     drop_text(&account->address);
     drop_text(&account->login);
     drop_text(&account->password);
+    drop_text(&account->scram);
     release(account);
 }
 
@@ -222,6 +231,7 @@ struct account *directory_put_account(struct directory *d, const struct store_ac
     account->address = copy_text(row->address);
     account->login = copy_text(row->login);
     account->password = copy_text(row->password);
+    account->scram = copy_text(row->scram);
     account->created = row->created;
     account->last_login = row->last_login;
     account->enabled = row->enabled;
@@ -256,14 +266,23 @@ void directory_remove_account(struct directory *d, uint32_t id)
     drop_account(d, account);
 }
 
-void directory_set_password(struct directory *d, uint32_t id, struct slice password)
+void directory_rehash(struct directory *d, uint32_t id, struct slice password, struct slice scram)
 {
     struct account *account = directory_account(d, id);
     if (!account)
         return;
     drop_text(&account->password);
+    drop_text(&account->scram);
     account->password = copy_text(password);
-    account->generation = ++d->generation;
+    account->scram = copy_text(scram);
+}
+
+void directory_set_password(struct directory *d, uint32_t id, struct slice password, struct slice scram)
+{
+    struct account *account = directory_account(d, id);
+    directory_rehash(d, id, password, scram);
+    if (account)
+        account->generation = ++d->generation;
 }
 
 void directory_set(struct directory *d, uint32_t id, bool enabled, bool pop_before_smtp)
@@ -308,6 +327,8 @@ struct device *directory_put_device(struct directory *d, const struct store_devi
     device->account = account;
     device->name = copy_text(row->name);
     device->sealed = copy_text(row->sealed);
+    device->scram = copy_text(row->scram);
+    device->key = copy_text(row->key);
     device->from = copy_text(row->from);
     device->created = row->created;
     device->expires = row->expires;
@@ -316,10 +337,21 @@ struct device *directory_put_device(struct directory *d, const struct store_devi
     device->rights = row->rights;
     list_append(&account->devices, &device->node);
     map_put(&d->devices, map_key(device->id), device);
+    if (device->key.len > 0)
+        map_put(&d->keys, device->key, device);
     /* What cannot be read permits nothing: an empty list would permit all. */
     if (directory_networks(row->from, &device->from_rows, &device->networks) != STATUS_OK)
         device->rights = 0;
     return device;
+}
+
+void directory_rehash_device(struct directory *d, uint32_t id, struct slice scram)
+{
+    struct device *device = directory_device(d, id);
+    if (!device)
+        return;
+    drop_text(&device->scram);
+    device->scram = copy_text(scram);
 }
 
 void directory_remove_device(struct directory *d, uint32_t id)
@@ -434,8 +466,8 @@ void directory_done(struct directory *d)
         drop_text(&((struct domain *)value)->name);
         release(value);
     }
-    struct map *maps[] = { &d->by_address, &d->by_login, &d->by_local, &d->by_id, &d->devices, &d->aliases,
-        &d->domains };
+    struct map *maps[] = { &d->by_address, &d->by_login, &d->by_local, &d->by_id, &d->devices, &d->keys,
+        &d->aliases, &d->domains };
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
         map_done(maps[i]);
     *d = (struct directory){ 0 };

@@ -14,6 +14,7 @@ struct account {
     uint32_t id;
     uint32_t generation; /* grows with every change that ends sessions */
     struct slice address, login, password;
+    struct slice scram; /* verifiers: scram.h */
     wall created, last_login;
     bool enabled, pop_before_smtp;
     bool seen;      /* last_login is newer than the store's */
@@ -29,6 +30,7 @@ struct device {
     uint32_t id;
     struct account *account;
     struct slice name, sealed, from;
+    struct slice scram, key; /* key: SHA-256 of a public key, instead of a password */
     struct network *from_rows;
     struct networks networks; /* `from`, read */
     wall created, expires, last_used;
@@ -49,7 +51,7 @@ struct domain {
 };
 
 struct directory {
-    struct map by_address, by_login, by_local, by_id, devices, aliases, domains;
+    struct map by_address, by_login, by_local, by_id, devices, keys, aliases, domains;
     uint32_t generation, domain_order;
 };
 
@@ -59,6 +61,8 @@ MUST_USE enum status directory_load(struct directory *d, struct store *store);
 struct account *directory_account(const struct directory *d, uint32_t id);
 struct account *directory_find(const struct directory *d, struct slice key);
 struct device *directory_device(const struct directory *d, uint32_t id);
+/* The device that has this public key's digest. */
+struct device *directory_key(const struct directory *d, struct slice key);
 struct device *directory_find_device(const struct account *account, struct slice name);
 struct domain *directory_domain(const struct directory *d, struct slice name);
 struct alias *directory_alias(const struct directory *d, struct slice key);
@@ -75,7 +79,10 @@ struct slice directory_default_domain(const struct directory *d); /* NO_SLICE: n
 /* After a commit.  put_account replaces an account of the same id. */
 struct account *directory_put_account(struct directory *d, const struct store_account *row);
 void directory_remove_account(struct directory *d, uint32_t id); /* with its devices and the aliases to it */
-void directory_set_password(struct directory *d, uint32_t id, struct slice password);
+void directory_set_password(struct directory *d, uint32_t id, struct slice password, struct slice scram);
+/* Other verifiers of the same password: sessions live on. */
+void directory_rehash(struct directory *d, uint32_t id, struct slice password, struct slice scram);
+void directory_rehash_device(struct directory *d, uint32_t id, struct slice scram);
 void directory_set(struct directory *d, uint32_t id, bool enabled, bool pop_before_smtp);
 struct device *directory_put_device(struct directory *d, const struct store_device *row);
 void directory_remove_device(struct directory *d, uint32_t id);

@@ -208,7 +208,7 @@ static void test_C093_changes_end_generations(void **state)
     directory_set(&b->d, 1, true, true);
     uint32_t after = directory_account(&b->d, 1)->generation;
     assert_true(after > before);
-    directory_set_password(&b->d, 1, S("new"));
+    directory_set_password(&b->d, 1, S("new"), NO_SLICE);
     assert_true(directory_account(&b->d, 1)->generation > after);
 }
 

@@ -161,7 +161,7 @@ static void password_set(struct task *task)
     struct change *change = task->state;
     if (task->status == STATUS_OK) {
         /* Sessions and leases of the old one end (C093). */
-        directory_set_password(&task->keeper->directory, change->id, slice_of(change->verifier));
+        directory_set_password(&task->keeper->directory, change->id, slice_of(change->verifier), NO_SLICE);
         end_leases(task->keeper, change->id, 0);
         log_change("account.password", task->ask.account_password.address);
     }
