@@ -104,6 +104,13 @@
 #define LIMIT_LEASES_ACCOUNT 1000u     /* leases of one account: none fills the table alone, from all of an IPv6 network */
 #define LIMIT_LEASE_PLACES (2 * LIMIT_LEASES) /* addresses remembered */
 
+
+/* Mail to owners about their logins */
+#define LIMIT_NOTICES_DAY 5u           /* about new places, to one account in a day */
+#define LIMIT_NOTICED 20000u           /* accounts that were told something within the day: 200 octets each */
+#define LIMIT_NOTICE 16384             /* octets of such a mail; twice 1,500, and the account's address ten times at most */
+#define LIMIT_NOTICE_ID 64             /* octets of its id */
+
 /* Rows and logs */
 #define LIMIT_ROWS 8192                /* rows in one ask or answer */
 #define LIMIT_LOG_VALUE 256            /* octets of one value in a log line */

@@ -59,6 +59,7 @@ void keeper_done(struct keeper *keeper)
     for (size_t at = 0; map_each(&keeper->verified, &at, &key, &value);)
         release(value);
     map_done(&keeper->verified);
+    notice_done(keeper);
     map_done(&keeper->bindings);
     throttle_done(&keeper->throttle);
     lease_done(&keeper->leases);

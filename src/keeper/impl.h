@@ -97,6 +97,7 @@ struct keeper {
     struct leases leases;
     struct throttle throttle;
     struct map verified; /* passwords that were right lately: see login.c */
+    struct map noticed;  /* what owners were told today: see notice.c */
     struct map bindings;
     uint32_t session_count;
 
@@ -189,6 +190,15 @@ void serve_queue_list(struct task *task);
 void serve_queue_show(struct task *task);
 void serve_queue_change(struct task *task);
 void serve_status(struct task *task);
+
+/* ---- notice.c: mail to an account's owner; never waits, and says nothing where it must not ---- */
+/* A password came in clear, and was refused unchecked; `code` is the refusal's. */
+void notice_cleartext(struct keeper *keeper, struct slice name, struct ip peer, uint8_t protocol, uint32_t code);
+/* The first lease at an address that is new to the account. */
+void notice_new_place(struct keeper *keeper, const struct account *account, const struct device *device, struct ip peer,
+    uint8_t protocol);
+void notice_forget(struct keeper *keeper, msec now);
+void notice_done(struct keeper *keeper);
 
 /* ---- keeper.c ---- */
 /* Opens the store and starts pools and timers: the loop has to be run then.  With or without a control, with or without

@@ -171,6 +171,7 @@ void upkeep_tick(struct keeper *keeper)
     if (tick % FORGET_EVERY == 0) {
         throttle_forget(&keeper->throttle, now);
         login_forget(keeper, now);
+        notice_forget(keeper, now);
     }
 }
 
