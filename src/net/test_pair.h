@@ -21,11 +21,10 @@ static void test_pair_text(BIO *text, struct buf *out)
     BIO_free(text);
 }
 
-/* `names` in OpenSSL's words: "DNS:a.example,DNS:*.b.example"; `subject` is the common name. */
-static struct test_pair test_pair_make(const char *subject, const char *names, bool rsa)
+/* `names` in OpenSSL's words: "DNS:a.example,DNS:*.b.example"; `subject` is the common name.  Takes over the key. */
+static struct test_pair test_pair_sign(const char *subject, const char *names, EVP_PKEY *key, const EVP_MD *hash)
 {
     struct test_pair pair;
-    EVP_PKEY *key = rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
     X509 *certificate = X509_new();
     must(key && certificate);
     X509_set_version(certificate, 2);
@@ -39,7 +38,7 @@ static struct test_pair test_pair_make(const char *subject, const char *names, b
     X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, names);
     must(extension && X509_add_ext(certificate, extension, -1));
     X509_EXTENSION_free(extension);
-    must(X509_sign(certificate, key, EVP_sha256()) > 0);
+    must(X509_sign(certificate, key, hash) > 0);
     BIO *text = BIO_new(BIO_s_mem());
     must(PEM_write_bio_X509(text, certificate));
     test_pair_text(text, &pair.certificate);
@@ -49,6 +48,11 @@ static struct test_pair test_pair_make(const char *subject, const char *names, b
     EVP_PKEY_free(key);
     X509_free(certificate);
     return pair;
+}
+
+static struct test_pair test_pair_make(const char *subject, const char *names, bool rsa)
+{
+    return test_pair_sign(subject, names, rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256"), EVP_sha256());
 }
 
 static struct tls_pair test_pair_view(const struct test_pair *pair)
