@@ -76,3 +76,14 @@ enum refusal {
     REFUSAL_NOT_REMOVED = 73,
     REFUSAL_END = 100            /* all are below this */
 };
+
+struct refusal_text {
+    const char *happened, *remedy; /* whole sentences in UTF-8 */
+};
+struct refusal_row {
+    enum refusal number;
+    const char *word;              /* for logs and programs: as lasting as the number */
+    struct refusal_text text[LANGUAGES];
+};
+const struct refusal_row *refusal_find(uint32_t number); /* any number; NULL: there is none */
+const struct refusal_row *refusal_each(size_t index);    /* by ascending number; NULL: no more */

@@ -8,19 +8,12 @@ const struct language_row language_rows[LANGUAGES] = {
     [LANGUAGE_JA] = { "ja", "日本語" },
 };
 
-struct row {
-    const char *status;          /* "+OK", or "-ERR" with its response code (RFC 2449 8, RFC 3206) */
-    const char *text[LANGUAGES];
-    uint8_t refusal;             /* enum refusal: every -ERR has one, which stands behind the text as "[EK-17]" */
-    bool told;                   /* we refuse by ourselves what concerns a login: the keeper is told, for `ekirei why` */
-};
-
 #define ERR_AUTH "-ERR [AUTH]"
 #define ERR_TEMP "-ERR [SYS/TEMP]"
 #define ERR_PERM "-ERR [SYS/PERM]"
 
 /* clang-format off */
-static const struct row rows[POP3_REPLIES] = {
+const struct pop3_reply_row pop3_replies[POP3_REPLIES] = {
     [POP3_GREETING]         = { "+OK",    { "ekirei POP3 server ready #", "ekirei POP3 サーバー準備完了 #" } },
     [POP3_CROWDED]          = { ERR_TEMP, { "too many connections, try again later", "接続が多すぎます。後でもう一度お試しください" }, REFUSAL_CROWDED, .told = true },
     [POP3_STOPPING]         = { ERR_TEMP, { "server is stopping", "サーバーを停止します" }, REFUSAL_STOPPING },
@@ -71,17 +64,18 @@ static const struct row rows[POP3_REPLIES] = {
 
 void pop3_reply_about(struct session *s, enum pop3_reply reply, struct slice what)
 {
-    must(reply < POP3_REPLIES && rows[reply].status);
-    struct slice text = slice_of(rows[reply].text[pop3_of(s)->language]);
+    must(reply < POP3_REPLIES && pop3_replies[reply].status);
+    const struct pop3_reply_row *row = &pop3_replies[reply];
+    struct slice text = slice_of(row->text[pop3_of(s)->language]);
     size_t mark = slice_find(text, '#');
-    session_send(s, slice_of(rows[reply].status));
+    session_send(s, slice_of(row->status));
     session_send(s, S(" "));
     session_send(s, slice_upto(text, mark));
     if (mark < text.len)
         session_send(s, what);
     session_send(s, slice_from(text, mark + 1));
-    if (rows[reply].refusal != REFUSAL_NONE)
-        session_print(s, " [EK-%u]", (unsigned)rows[reply].refusal);
+    if (row->refusal != REFUSAL_NONE)
+        session_print(s, " [EK-%u]", (unsigned)row->refusal);
     session_send(s, S("\r\n"));
 }
 

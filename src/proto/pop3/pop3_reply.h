@@ -55,6 +55,14 @@ enum pop3_reply {
     POP3_REPLIES
 };
 
+struct pop3_reply_row {
+    const char *status;          /* "+OK", or "-ERR" with its response code (RFC 2449 8, RFC 3206) */
+    const char *text[LANGUAGES];
+    uint8_t refusal;             /* enum refusal: every -ERR has one, which stands behind the text as "[EK-17]" */
+    bool told;                   /* we refuse by ourselves what concerns a login: the keeper is told, for `ekirei why` */
+};
+extern const struct pop3_reply_row pop3_replies[POP3_REPLIES];
+
 void pop3_reply(struct session *s, enum pop3_reply reply);
 void pop3_reply_about(struct session *s, enum pop3_reply reply, struct slice what);
 void pop3_reply_number(struct session *s, enum pop3_reply reply, uint64_t number);
