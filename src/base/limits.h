@@ -85,10 +85,14 @@
 /* Logins */
 #define LIMIT_DELAYED_LOGINS 1000u     /* logins that wait out their delay at once; beyond it BUSY */
 #define LIMIT_ERRAND 65536             /* octets of a form or a document that is fetched for the keeper: a key set of some hundred keys */
+#define LIMIT_TOKEN_KEYS 64            /* keys of one set (RFC 7517): each may cost a check of a signature */
+#define LIMIT_TOKEN_HEADER 2048        /* octets of a token's header, decoded: an algorithm, a key's name, perhaps a key that we ignore */
+#define LIMIT_TOKEN_LEEWAY 60000       /* ms that the issuer's clock may be ahead of ours (RFC 7519 4.1.5) */
 #define LIMIT_VERIFIED_AGE 300000      /* ms that a right password is known again without hashing */
 #define LIMIT_VERIFIED 50000u          /* passwords known that way: 150 octets each */
 #define LIMIT_HASHES_MX (LIMIT_HASH_QUEUE / 8) /* hashes waiting for one gate of strangers' mail: it has few logins */
 #define LIMIT_HASHES_USER (LIMIT_HASH_QUEUE / 2) /* and for one of the others: none fills the queue alone */
+#define LIMIT_SCRAM_BEGINS 30u         /* first halves of SCRAM in one session: more than LIMIT_LOGIN_FAILURES allows anybody */
 #define LIMIT_LOGIN_WAIT 60000         /* ms of a delayed login, with those in front of it */
 #define LIMIT_FREE_BY_NAME 3u          /* failed logins of an account from a network before anyone waits: typos (C076) */
 #define LIMIT_FREE_BY_ADDRESS 20u      /* failed logins from an address, whatever the names: an office behind one */
@@ -103,6 +107,8 @@
 #define LIMIT_SHARED_AGE 3600000       /* ms that an account counts towards its address being shared (C095) */
 #define LIMIT_LEASES_ACCOUNT 1000u     /* leases of one account: none fills the table alone, from all of an IPv6 network */
 #define LIMIT_LEASE_PLACES (2 * LIMIT_LEASES) /* addresses remembered */
+#define LIMIT_OFFICE_NAME 60           /* octets of the name of an office */
+#define LIMIT_PINS 20000u              /* EHLO names that leases are pinned to: 300 octets each at most */
 
 
 /* Mail to owners about their logins */
@@ -110,6 +116,24 @@
 #define LIMIT_NOTICED 20000u           /* accounts that were told something within the day: 200 octets each */
 #define LIMIT_NOTICE 16384             /* octets of such a mail; twice 1,500, and the account's address ten times at most */
 #define LIMIT_NOTICE_ID 64             /* octets of its id */
+
+/* Beside other servers: ekirei policy */
+#define LIMIT_POLICY_OCTETS 65536      /* octets of one question of Postfix: some thirty lines, of which a few hold what a client said */
+#define LIMIT_POLICY_LINES 200         /* lines of one question */
+#define LIMIT_POLICY_CONNECTIONS 4000u /* connections of Postfix at once: one for each of its smtpd processes */
+#define LIMIT_POLICY_IDLE 1200000      /* ms without a question, then Postfix has to connect anew: it does so after 1000 s by itself */
+#define LIMIT_POLICY_WAIT 10000        /* ms that a question may take to arrive, and an answer to be read */
+#define LIMIT_POLICY_TRANSACTIONS 100000u /* messages under way; beyond it the oldest counts as sent */
+#define LIMIT_POLICY_TRANSACTION 600000 /* ms of a message whose end Postfix does not tell: then it counts as sent */
+#define LIMIT_POLICY_INSTANCE 128      /* octets of Postfix's name for a transaction */
+#define LIMIT_POLICY_ACCOUNTS 500000u  /* login names remembered while a lease of theirs may live: 300 octets each */
+#define LIMIT_POLICY_SENDERS 1000000u  /* login and address pairs in the file that policy.senders names */
+#define LIMIT_POLICY_SENDERS_FILE (64u << 20) /* octets of that file */
+#define LIMIT_REPORT_OCTETS 1280       /* octets of a reported login: a name of which every octet is escaped, and the fields */
+#define LIMIT_REPORT_CONNECTIONS 1000u /* connections at once of those who report logins */
+#define LIMIT_REPORT_FIRST 5000        /* ms for the first report: who has none does not hold a place */
+#define LIMIT_REPORT_IDLE 600000       /* ms between two reports */
+#define LIMIT_REPORT_CALL 1000         /* ms that `ekirei report` takes at most: a user's login waits for it */
 
 /* Rows and logs */
 #define LIMIT_ROWS 8192                /* rows in one ask or answer */

@@ -64,6 +64,27 @@ enum status base64_decode(struct buf *out, struct slice in)
     return STATUS_OK;
 }
 
+enum status base64url_decode(struct buf *out, struct slice in)
+{
+    if (in.len / 4 > out->max) /* keeps the sum below in range */
+        return STATUS_TOO_BIG;
+    struct buf same = BUF(in.len + 3);
+    char *room;
+    TRY(buf_reserve(&same, in.len + 3, &room));
+    size_t len = 0;
+    bool foreign = in.len % 4 == 1;
+    for (; len < in.len; len++) {
+        char octet = in.ptr[len];
+        foreign = foreign || octet == '+' || octet == '/' || octet == '=';
+        room[len] = octet == '-' ? '+' : octet == '_' ? '/' : octet;
+    }
+    while (len % 4 != 0)
+        room[len++] = '=';
+    enum status status = foreign ? STATUS_MALFORMED : base64_decode(out, (struct slice){ room, len });
+    buf_done(&same);
+    return status;
+}
+
 enum status hex_encode(struct buf *out, struct slice in)
 {
     char *room;

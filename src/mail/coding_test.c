@@ -120,11 +120,34 @@ static void round_trips(void **state)
     }
 }
 
+static void C089_base64url_has_one_form(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        struct slice octets;
+    } right[] = { { "", { "", 0 } }, { "AA", { "\0", 1 } }, { "AAE", { "\0\1", 2 } }, { "-_-_", { "\xfb\xff\xbf", 3 } },
+        { "eyJhbGciOiJSUzI1NiJ9", { "{\"alg\":\"RS256\"}", 15 } } };
+    for (size_t i = 0; i < COUNT(right); i++) {
+        struct buf out = BUF(20);
+        assert_ok(base64url_decode(&out, slice_of(right[i].text)));
+        assert_octets(buf_slice(&out), right[i].octets);
+        buf_done(&out);
+    }
+    static const char *const wrong[] = { "A", "AAAAA", "AB", "AAF", "AA==", "AA=", "+/+/", "A A", "AA\r\n", "AA\n", "AAA.", "=", "====", "A-=" };
+    for (size_t i = 0; i < COUNT(wrong); i++)
+        refuse(base64url_decode, slice_of(wrong[i]));
+    struct buf small = BUF(2);
+    assert_status(base64url_decode(&small, S("AAAA")), STATUS_TOO_BIG);
+    buf_done(&small);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(base64_of_rfc_4648),
         cmocka_unit_test(C078_base64_is_strict),
+        cmocka_unit_test(C089_base64url_has_one_form),
         cmocka_unit_test(hex),
         cmocka_unit_test(xtext),
         cmocka_unit_test(C033_xtext_injects_nothing),
