@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/slice.h"
 #include "keeper/directory.h"
+#include "keeper/scram.h"
 #include "proto/lease.h"
 
 struct client;
@@ -25,6 +26,13 @@ struct transaction {
     struct lease_hold hold; /* what this transaction reserved */
 };
 
+/* Between the halves of a SCRAM login: the nonce is good for one proof, of the name that it was given to (C085). */
+struct scram_half {
+    bool open;
+    uint8_t begun; /* how often */
+    char nonce[SCRAM_NONCE], about[32];
+};
+
 struct binding {
     struct list node; /* of its client */
     struct client *client;
@@ -34,6 +42,7 @@ struct binding {
     uint32_t generation, device;
     uint8_t rights, protocol;
     bool auth_failed; /* cancels the use of leases in this session (A5) */
+    struct scram_half scram;
     struct transaction transaction;
 };
 

@@ -40,7 +40,9 @@ enum status keeper_init(struct keeper *keeper, struct settings *settings, struct
         return STATUS_MALFORMED;
     memcpy(keeper->key, key.ptr, sizeof keeper->key);
     random_fill(keeper->cache_key, sizeof keeper->cache_key);
+    keeper->dummy_sealed = BUF(256);
     keeper->settings = settings_hold(settings);
+    TRY(vault_seal(keeper->key, 0, S("nobody"), S("what no device has: six by four"), &keeper->dummy_sealed));
     keeper->leases.ended = on_lease_ended;
     keeper->leases.context = keeper;
     list_init(&keeper->clients);
@@ -67,6 +69,7 @@ void keeper_done(struct keeper *keeper)
     if (keeper->settings)
         settings_release(keeper->settings);
     keeper->settings = NULL;
+    buf_done(&keeper->dummy_sealed);
     wipe(keeper->key, sizeof keeper->key);
     wipe(keeper->cache_key, sizeof keeper->cache_key);
 }

@@ -91,6 +91,8 @@ struct keeper {
     char key[32];                     /* seals device passwords */
     char cache_key[32];               /* of this process only: names verified passwords in memory */
     char dummies[11][VAULT_VERIFIER]; /* by cost; made when first needed, never changed: pool threads read them */
+    struct buf dummy_sealed;          /* what is opened where a name has fewer devices than others */
+    uint32_t most_devices;            /* of any account: as many comparisons are made for each name */
     const char *dummy;                /* the verifier that unknown names are checked against (C074) */
 
     struct directory directory;
@@ -154,6 +156,9 @@ void serve(struct task *task);
 /* ---- handlers ---- */
 void serve_login(struct task *task);
 void serve_login_digest(struct task *task);
+void serve_scram(struct task *task);
+void serve_login_scram(struct task *task);
+void serve_login_key(struct task *task);
 void login_delayed(struct keeper *keeper); /* those whose time has come */
 void login_forget(struct keeper *keeper, msec now);
 void serve_mail(struct task *task);

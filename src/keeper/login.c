@@ -1,146 +1,41 @@
-/* login.c - is this the password, and what does it permit?
+/* login.c - one path for every way of proving oneself: ask (loop: whose name, which delay) -> prove (login_prove.c) ->
+ * judge (loop: rights) -> accept (lease, binding) -> answer.
  *
- * ask (loop: delay, memory of passwords that were right lately) -> prove (hash pool) -> judge (loop: rights, lease,
- * binding) -> answer. Whatever fails, the answer is the same one, after the same work (C073, C074). */
+ * Whatever fails, the answer is the same one, after the same work (C073, C074). */
 #include "base/secret.h"
-#include "keeper/impl.h"
-#include "keeper/vault.h"
+#include "keeper/login.h"
 
-struct candidate {
-    uint32_t device;
-    struct slice name, sealed;
-};
-
-struct login {
-    uint32_t account, generation;       /* who the name stands for; 0: nobody */
-    struct slice name, stated, session; /* stated: what delays are counted for */
-    struct ip peer, local;
-    uint8_t protocol, mechanism;
-    bool encrypted, try_person, try_devices;
-    struct slice verifier, dummy;
-    struct candidate *candidates;
-    size_t candidate_count;
-    uint32_t device; /* whose password it was */
-    bool right, hashing;
-    const char *reason; /* for the log, if it fails */
-};
-
-/* ---- passwords that were right lately ------------------------------------------------------------------------------
- */
-
-/* Key: a keyed hash of the password with account and generation, so that a change of either leaves nothing to find
- * (C082). */
-struct verified {
-    msec until;
-    uint32_t device;
-};
-
-struct verified_key {
-    char name[32];
-    uint32_t account, generation;
-};
-
-static struct verified_key key_of(const struct keeper *keeper, const struct login *login, struct slice secret)
-{
-    struct verified_key key;
-    memset(&key, 0, sizeof key);
-    vault_name(keeper->cache_key, secret, key.name);
-    key.account = login->account;
-    key.generation = login->generation;
-    return key;
-}
-
-static bool know_again(struct keeper *keeper, struct login *login, struct slice secret)
-{
-    struct verified_key key = key_of(keeper, login, secret);
-    const struct verified *found = login->account ? map_find(&keeper->verified, map_key(key)) : NULL;
-    bool fits = found && found->until > keeper_now(keeper) &&
-                (found->device ? login->try_devices : login->try_person) &&
-                (!found->device || directory_device(&keeper->directory, found->device));
-    if (fits) {
-        login->right = true;
-        login->device = found->device;
-    }
-    return fits;
-}
-
-static void remember(struct keeper *keeper, const struct login *login, struct slice secret)
-{
-    struct verified_key key = key_of(keeper, login, secret);
-    struct verified *verified = map_find(&keeper->verified, map_key(key));
-    if (!verified && keeper->verified.count >= LIMIT_VERIFIED)
-        return;
-    if (!verified) {
-        verified = alloc(sizeof *verified);
-        map_put(&keeper->verified, map_key(key), verified);
-    }
-    *verified = (struct verified){ .until = keeper_now(keeper) + LIMIT_VERIFIED_AGE, .device = login->device };
-}
-
-void login_forget(struct keeper *keeper, msec now)
-{
-    struct slice key;
-    void *value;
-    for (size_t at = 0; map_each(&keeper->verified, &at, &key, &value);) {
-        if (((struct verified *)value)->until > now)
-            continue;
-        map_take(&keeper->verified, key);
-        release(value);
-    }
-}
-
-/* ---- prove (pool thread) -------------------------------------------------------------------------------------------
- */
-
-static bool device_fits(
-    const struct keeper *keeper, const struct login *login, const struct ask *ask, const struct candidate *candidate)
-{
-    struct secret secret;
-    bool fits = false;
-    if (vault_open(keeper->key, login->account, candidate->name, candidate->sealed, &secret) == STATUS_OK) {
-        if (ask->kind == ASK_LOGIN_DIGEST) {
-            char digest[16];
-            vault_apop(ask->login_digest.challenge, secret_slice(&secret), digest);
-            fits = slice_equal_secret((struct slice){ digest, 16 }, ask->login_digest.digest);
-        } else {
-            fits = slice_equal_secret(secret_slice(&secret), ask->login.secret);
-        }
-    }
-    secret_wipe(&secret);
-    return fits;
-}
-
-static enum status prove(struct task *task, struct store *none)
-{
-    struct login *login = task->state;
-    const struct ask *ask = &task->ask;
-    (void)none;
-    /* All of them, also when one fits: the time tells nothing. */
-    for (size_t i = 0; login->try_devices && i < login->candidate_count; i++)
-        if (device_fits(task->keeper, login, ask, &login->candidates[i])) {
-            login->right = true;
-            login->device = login->candidates[i].device;
-        }
-    if (login->right || ask->kind == ASK_LOGIN_DIGEST)
-        return STATUS_OK;
-    /* The same work where there is no such person, or he has no password, or it may not be used here. */
-    bool real = login->account && login->try_person && login->verifier.len > 0;
-    bool fits = vault_verify(real ? login->verifier : login->dummy, ask->login.secret);
-    login->right = real && fits;
-    return STATUS_OK;
-}
+#define BIT(mechanism) (1u << (mechanism))
+#define PASSWORDS      (BIT(MECHANISM_PASSWORD) | BIT(MECHANISM_PLAIN) | BIT(MECHANISM_LOGIN))
+#define DIGESTS        (BIT(MECHANISM_APOP) | BIT(MECHANISM_CRAM_MD5))
+#define TOKENS         (BIT(MECHANISM_OAUTHBEARER) | BIT(MECHANISM_XOAUTH2))
+#define SCRAM_1        (BIT(MECHANISM_SCRAM_SHA_1) | BIT(MECHANISM_SCRAM_SHA_1_PLUS))
+#define SCRAM_256      (BIT(MECHANISM_SCRAM_SHA_256) | BIT(MECHANISM_SCRAM_SHA_256_PLUS))
 
 /* ---- judge ---------------------------------------------------------------------------------------------------------
  */
 
-static uint8_t right_for(uint8_t protocol)
-{
-    return protocol == PROTOCOL_SMTP ? RIGHT_SMTP : protocol == PROTOCOL_POP3 ? RIGHT_POP3 : RIGHT_IMAP;
-}
-
 static const char *protocol_name(uint8_t protocol)
 {
     return protocol == PROTOCOL_SMTP ? "smtp" : protocol == PROTOCOL_POP3 ? "pop3" : "imap";
+}
+
+/* A device that may only open leases logs in by POP3, too: reader.c shows it an empty maildrop. */
+static uint8_t rights_for(uint8_t protocol)
+{
+    return protocol == PROTOCOL_SMTP   ? RIGHT_SMTP
+           : protocol == PROTOCOL_POP3 ? RIGHT_POP3 | RIGHT_LEASE
+                                       : RIGHT_IMAP;
+}
+
+/* Who allowed SCRAM has nothing against its better form. */
+static uint32_t widened(uint32_t mechanisms)
+{
+    if (mechanisms & BIT(MECHANISM_SCRAM_SHA_1))
+        mechanisms |= BIT(MECHANISM_SCRAM_SHA_1_PLUS);
+    if (mechanisms & BIT(MECHANISM_SCRAM_SHA_256))
+        mechanisms |= BIT(MECHANISM_SCRAM_SHA_256_PLUS);
+    return mechanisms;
 }
 
 /* NULL: the device may do this. */
@@ -150,9 +45,9 @@ static const char *device_refusal(const struct login *login, const struct device
         return "device-revoked";
     if (device->expires && device->expires <= clock_wall())
         return "device-expired";
-    if (!(device->rights & right_for(login->protocol)))
+    if (!(device->rights & rights_for(login->protocol)))
         return "device-protocol";
-    if (device->mechanisms && !(device->mechanisms & (1u << login->mechanism)))
+    if (device->mechanisms && !(widened(device->mechanisms) & BIT(login->mechanism)))
         return "device-mechanism";
     if (device->networks.count > 0 && !networks_have(device->networks, login->peer))
         return "device-network";
@@ -169,11 +64,11 @@ static void refuse(struct task *task, enum login_verdict verdict)
         LOG_WORD("mechanism", mechanism_name((enum mechanism)login->mechanism)), LOG_TEXT("name", login->name),
         LOG_TEXT("account", account ? account->address : NO_SLICE), LOG_IP("peer", login->peer),
         LOG_WORD("reason", login->reason));
-    task->answer.login.verdict = (uint8_t)verdict;
+    task->answer.login = (struct answer_login){ .verdict = (uint8_t)verdict };
     task_answer(task, STATUS_OK);
 }
 
-static void refuse_busy(struct task *task)
+void login_busy(struct task *task)
 {
     ((struct login *)task->state)->reason = "busy";
     refuse(task, LOGIN_BUSY);
@@ -194,44 +89,6 @@ static void refuse_wrong(struct task *task)
     refuse(task, LOGIN_WRONG);
 }
 
-/* DESIGN section 8: effective before the answer leaves. */
-static bool open_lease(struct task *task, const struct account *account, const struct device *device)
-{
-    struct keeper *keeper = task->keeper;
-    const struct login *login = task->state;
-    struct lease_asker asker = { .flagged = account->pop_before_smtp || (device && (device->rights & RIGHT_LEASE)),
-        .device = device != NULL,
-        .device_may = device && (device->rights & RIGHT_LEASE),
-        .uses_auth = account->uses_auth,
-        .imap = login->protocol == PROTOCOL_IMAP,
-        .peer = login->peer,
-        .local = login->local };
-    struct lease_wish wish = { .account = account->id,
-        .device = login->device,
-        .peer = login->peer,
-        .protocol = login->protocol,
-        .internal_only = device && (device->rights & RIGHT_INTERNAL_ONLY) };
-    const struct lease *lease = NULL;
-    enum lease_grant grant = LEASE_OPENED;
-    if (login->protocol == PROTOCOL_SMTP)
-        return false;
-    const char *refusal = lease_refusal(keeper->settings, &asker);
-    if (!refusal) {
-        grant = lease_grant(&keeper->leases, &wish, keeper->settings, keeper_now(keeper), &lease);
-        refusal = grant == LEASE_REFUSED_SHARED ? "shared-address" : "table-full";
-    }
-    if (lease)
-        LOG(LOG_INFO, grant == LEASE_RENEWED ? "lease.renewed" : "lease.granted", LOG_NUMBER("lease", lease->id),
-            LOG_TEXT("account", account->address), LOG_IP("peer", login->peer), LOG_TEXT("session", login->session),
-            LOG_TEXT("device", device ? device->name : NO_SLICE),
-            LOG_NUMBER("seconds", (lease->until - keeper_now(keeper)) / 1000),
-            LOG_NUMBER("messages", lease_messages_left(lease)));
-    else if (*refusal)
-        LOG(LOG_INFO, "lease.refused", LOG_TEXT("account", account->address), LOG_IP("peer", login->peer),
-            LOG_TEXT("session", login->session), LOG_WORD("reason", refusal));
-    return lease != NULL;
-}
-
 static bool is_too_soon(struct keeper *keeper, struct account *account, uint8_t protocol)
 {
     msec now = keeper_now(keeper);
@@ -243,6 +100,30 @@ static bool is_too_soon(struct keeper *keeper, struct account *account, uint8_t 
         account->last_pop3 = now;
     }
     return soon;
+}
+
+static void log_accepted(const struct login *login, const struct account *account, const struct device *device)
+{
+    LOG(LOG_INFO, "login.ok", LOG_TEXT("session", login->session), LOG_WORD("protocol", protocol_name(login->protocol)),
+        LOG_WORD("mechanism", mechanism_name((enum mechanism)login->mechanism)), LOG_TEXT("account", account->address),
+        LOG_TEXT("device", device ? device->name : NO_SLICE), LOG_IP("peer", login->peer),
+        LOG_NUMBER("tls", login->encrypted));
+}
+
+static void bind_session(struct binding *binding, const struct login *login, struct account *account, struct device *device)
+{
+    binding->account = account->id;
+    binding->generation = account->generation;
+    binding->device = login->device;
+    binding->protocol = login->protocol;
+    binding->rights = device ? device->rights : RIGHTS_ALL;
+    account->last_login = clock_wall();
+    account->seen = true;
+    account->uses_auth = account->uses_auth || (login->protocol == PROTOCOL_SMTP && !device);
+    if (device) {
+        device->last_used = account->last_login;
+        device->seen = true;
+    }
 }
 
 static void accept_login(struct task *task, struct account *account, struct device *device)
@@ -262,27 +143,31 @@ static void accept_login(struct task *task, struct account *account, struct devi
         refuse(task, LOGIN_TOO_SOON);
         return;
     }
-    bool lease = open_lease(task, account, device);
-    binding->account = account->id;
-    binding->generation = account->generation;
-    binding->device = login->device;
-    binding->protocol = login->protocol;
-    binding->rights = device ? device->rights : RIGHTS_ALL;
+    bool lease = login_open_lease(task, account, device);
+    bind_session(binding, login, account, device);
     keeper->session_count++;
-    account->last_login = clock_wall();
-    account->seen = true;
-    account->uses_auth = account->uses_auth || (login->protocol == PROTOCOL_SMTP && !device);
-    if (device) {
-        device->last_used = account->last_login;
-        device->seen = true;
-    }
-    LOG(LOG_INFO, "login.ok", LOG_TEXT("session", login->session), LOG_WORD("protocol", protocol_name(login->protocol)),
-        LOG_WORD("mechanism", mechanism_name((enum mechanism)login->mechanism)), LOG_TEXT("account", account->address),
-        LOG_TEXT("device", device ? device->name : NO_SLICE), LOG_IP("peer", login->peer),
-        LOG_NUMBER("tls", login->encrypted));
-    task->answer.login =
-        (struct answer_login){ .address = address, .account = account->id, .verdict = LOGIN_OK, .lease = lease };
+    log_accepted(login, account, device);
+    task->answer.login = (struct answer_login){ .address = address,
+        .account = account->id,
+        .verdict = LOGIN_OK,
+        .lease = lease };
+    if (task->ask.kind == ASK_LOGIN_SCRAM)
+        task->answer.login.signature = (struct slice){ login->signature, scram_key_size(login_scram_hash(login->mechanism)) };
     task_answer(task, STATUS_OK);
+}
+
+static const char *reason_against(
+    const struct login *login, const struct account *account, const struct device *device)
+{
+    if (login->reason)
+        return login->reason; /* found before */
+    if (!account)
+        return "unknown-name";
+    if (!login->right)
+        return "wrong-password";
+    if (!account->enabled || account->generation != login->generation)
+        return "disabled";
+    return login->device ? device_refusal(login, device) : NULL;
 }
 
 static void judge(struct task *task)
@@ -295,29 +180,40 @@ static void judge(struct task *task)
         task_drop(task);
         return;
     }
-    task->client->hash_count -= login->hashing;
-    if (task->status == STATUS_BUSY) {
-        refuse_busy(task);
-        return;
-    }
-    if (!account)
-        login->reason = "unknown-name";
-    else if (!login->right)
-        login->reason = "wrong-password";
-    else if (!account->enabled || account->generation != login->generation)
-        login->reason = "disabled";
-    else if (login->device)
-        login->reason = device_refusal(login, device);
+    login->reason = reason_against(login, account, device);
     if (login->reason) {
         refuse_wrong(task);
         return;
     }
     if (task->ask.kind == ASK_LOGIN)
-        remember(keeper, login, task->ask.login.secret);
+        login_remember(keeper, login, task->ask.login.secret);
     accept_login(task, account, device);
 }
 
-/* ---- ask -----------------------------------------------------------------------------------------------------------
+static void proved(struct task *task)
+{
+    const struct login *login = task->state;
+    if (task->client)
+        task->client->hash_count -= login->hashing;
+    if (task->client && task->status == STATUS_BUSY)
+        login_busy(task);
+    else
+        judge(task);
+}
+
+void login_found(struct task *task, uint32_t account, uint32_t device, const char *reason)
+{
+    struct login *login = task->state;
+    const struct account *found = directory_account(&task->keeper->directory, account);
+    login->account = found ? found->id : 0;
+    login->generation = found ? found->generation : 0;
+    login->device = device;
+    login->right = found && !reason;
+    login->reason = reason;
+    judge(task);
+}
+
+/* ---- prove ---------------------------------------------------------------------------------------------------------
  */
 
 static bool collect_devices(struct task *task, const struct account *account)
@@ -329,70 +225,202 @@ static bool collect_devices(struct task *task, const struct account *account)
     for (struct list *node = account->devices.next;
          node != &account->devices && login->candidate_count < LIMIT_CREDENTIALS; node = node->next) {
         const struct device *device = list_element(node, struct device, node);
-        struct candidate *candidate = &login->candidates[login->candidate_count++];
+        struct candidate *candidate = &login->candidates[login->candidate_count];
+        if (device->sealed.len == 0)
+            continue;
+        login->candidate_count++;
         candidate->device = device->id;
         if (arena_copy(&task->arena, device->name, &candidate->name) != STATUS_OK ||
-            arena_copy(&task->arena, device->sealed, &candidate->sealed) != STATUS_OK)
+            arena_copy(&task->arena, device->sealed, &candidate->sealed) != STATUS_OK ||
+            arena_copy(&task->arena, device->scram, &candidate->scram) != STATUS_OK)
             return false;
     }
     return true;
 }
 
-/* The delay is over. */
-static void begin(struct task *task)
+/* What the pool thread needs, so that it never looks into the directory. */
+static bool collect(struct task *task)
+{
+    struct login *login = task->state;
+    const struct account *account = directory_account(&task->keeper->directory, login->account);
+    login->dummy = slice_of(task->keeper->dummy);
+    login->comparisons = task->keeper->most_devices;
+    if (!account) {
+        login->account = 0;
+        return true;
+    }
+    login->generation = account->generation;
+    return collect_devices(task, account) &&
+           arena_copy(&task->arena, account->password, &login->verifier) == STATUS_OK &&
+           arena_copy(&task->arena, account->scram, &login->scram) == STATUS_OK;
+}
+
+/* An intruder's gate keeps the others' people out no longer than its share lasts (C088). */
+static bool has_share(const struct client *client)
+{
+    return client->hash_count < (client->role == ROLE_MX ? LIMIT_HASHES_MX : LIMIT_HASHES_USER);
+}
+
+/* Digests and proofs take microseconds: they do not queue behind passwords that are hashed, nor share their limit. */
+static void begin_quick(struct task *task)
+{
+    bool digest = task->ask.kind == ASK_LOGIN_DIGEST;
+    if (!collect(task))
+        task_answer(task, STATUS_TOO_BIG);
+    else
+        task_go(task, STAGE_PACK, digest ? login_prove_digest : login_prove_scram, proved);
+}
+
+static void begin_password(struct task *task)
 {
     struct keeper *keeper = task->keeper;
     struct login *login = task->state;
-    const struct account *account = directory_account(&keeper->directory, login->account);
-    login->dummy = slice_of(keeper->dummy);
-    if (account) {
-        login->generation = account->generation;
-        if (!collect_devices(task, account) ||
-            arena_copy(&task->arena, account->password, &login->verifier) != STATUS_OK) {
-            task_answer(task, STATUS_TOO_BIG);
-            return;
-        }
-    } else {
-        login->account = 0;
+    if (!collect(task)) {
+        task_answer(task, STATUS_TOO_BIG);
+        return;
     }
-    if (task->ask.kind == ASK_LOGIN && know_again(keeper, login, task->ask.login.secret)) {
+    if (login_know_again(keeper, login, task->ask.login.secret)) {
         task->status = STATUS_OK;
         judge(task);
         return;
     }
-    /* An intruder's gate keeps the others' people out no longer than its share lasts (C088). */
-    if (task->client->hash_count >= (task->client->role == ROLE_MX ? LIMIT_HASHES_MX : LIMIT_HASHES_USER)) {
-        refuse_busy(task);
+    if (!has_share(task->client)) {
+        login_busy(task);
         return;
     }
     login->hashing = true;
     task->client->hash_count++;
-    task_go(task, STAGE_HASH, prove, judge);
+    task_go(task, STAGE_HASH, login_prove, proved);
 }
 
-/* DESIGN section 8: which secrets are taken without TLS. */
-static void limit_to_lane(const struct keeper *keeper, struct login *login, bool apop, bool device_only)
+/* The key was proved in the gate's TLS; which device has it is looked up here, at each login (C066). */
+static void begin_key(struct task *task)
+{
+    const struct login *login = task->state;
+    const struct device *device = directory_key(&task->keeper->directory, task->ask.login_key.key);
+    if (device && login->authzid.len > 0 &&
+        directory_login(&task->keeper->directory, login->authzid) != device->account)
+        device = NULL;
+    if (!login->try_devices || !device)
+        login_found(task, 0, 0, login->try_devices ? "unknown-key" : "key-without-tls");
+    else
+        login_found(task, device->account->id, device->id, NULL);
+}
+
+/* ---- ask -----------------------------------------------------------------------------------------------------------
+ */
+
+/* What every kind of login says. */
+struct words {
+    struct slice name, authzid;
+    const struct login_from *from;
+    uint32_t mechanisms; /* by which it may come */
+    bool sound;
+};
+
+static struct words words_of(const struct ask *ask)
+{
+    switch (ask->kind) {
+    case ASK_LOGIN:
+        return (struct words){ ask->login.name, ask->login.authzid, &ask->login.from, PASSWORDS, true };
+    case ASK_LOGIN_DIGEST:
+        return (struct words){ ask->login_digest.name, NO_SLICE, &ask->login_digest.from, DIGESTS,
+            ask->login_digest.digest.len == 16 };
+    case ASK_SCRAM:
+        return (struct words){ ask->scram.name, ask->scram.authzid, &ask->scram.from, SCRAM_1 | SCRAM_256, true };
+    case ASK_LOGIN_SCRAM:
+        return (struct words){ ask->login_scram.name, ask->login_scram.authzid, &ask->login_scram.from,
+            ask->login_scram.proof.len == scram_key_size(SCRAM_SHA_1) ? SCRAM_1 : SCRAM_256,
+            ask->login_scram.proof.len == scram_key_size(SCRAM_SHA_1) ||
+                ask->login_scram.proof.len == scram_key_size(SCRAM_SHA_256) };
+    case ASK_LOGIN_TOKEN:
+        return (struct words){ ask->login_token.name, NO_SLICE, &ask->login_token.from, TOKENS, true };
+    default:
+        must(ask->kind == ASK_LOGIN_KEY);
+        return (struct words){ ask->login_key.authzid, ask->login_key.authzid, &ask->login_key.from,
+            BIT(MECHANISM_EXTERNAL), ask->login_key.key.len == 32 };
+    }
+}
+
+static bool is_sound(const struct task *task, const struct words *words)
+{
+    const struct login_from *from = words->from;
+    bool nameless = task->ask.kind == ASK_LOGIN_TOKEN || task->ask.kind == ASK_LOGIN_KEY;
+    /* At port 25 a login only sends: it opens neither mailboxes nor leases. */
+    if (task->client->role == ROLE_MX && from->protocol != PROTOCOL_SMTP)
+        return false;
+    if (from->mechanism >= MECHANISM_COUNT || !(words->mechanisms & BIT(from->mechanism)))
+        return false;
+    if (from->mechanism == MECHANISM_APOP && from->protocol != PROTOCOL_POP3)
+        return false;
+    return words->sound && (nameless || words->name.len > 0) && slice_is_utf8(words->name) &&
+           !slice_has_control(words->name) && slice_is_utf8(words->authzid) && from->protocol >= PROTOCOL_SMTP &&
+           from->protocol <= PROTOCOL_IMAP;
+}
+
+/* DESIGN section 8: which secrets are taken without TLS.  SCRAM shows none, but who listens can guess at it at home. */
+static void limit_to_lane(const struct keeper *keeper, struct login *login, bool device_only)
 {
     const struct settings *settings = keeper->settings;
     bool plaintext = login->encrypted || networks_have(settings->auth_plaintext_networks, login->peer);
     bool legacy = networks_have(settings->legacy_networks, login->peer);
-    login->try_person = plaintext && !device_only && !apop;
+    bool digest = (DIGESTS & BIT(login->mechanism)) != 0, apop = login->mechanism == MECHANISM_APOP;
+    bool needs_tls = ((TOKENS | BIT(MECHANISM_EXTERNAL)) & BIT(login->mechanism)) != 0;
+    login->try_person = plaintext && !device_only && !digest;
     login->try_devices = plaintext || legacy || (apop && settings->auth_apop_without_tls);
+    /* For people, SHA-1 is a setting. */
+    if ((SCRAM_1 & BIT(login->mechanism)) && !settings->auth_scram_sha1)
+        login->try_person = false;
+    if (needs_tls)
+        login->try_person = login->try_devices = login->encrypted && !device_only;
 }
 
-static void find_account(struct task *task, struct slice authzid)
+static void find_account(struct task *task, const struct words *words)
 {
     struct login *login = task->state;
     const struct directory *d = &task->keeper->directory;
-    const struct account *account = directory_login(d, login->name);
-    /* PLAIN: acting for another is nobody's right here (C086). */
-    if (account && authzid.len > 0 && directory_login(d, authzid) != account)
+    const struct account *account = words->name.len > 0 ? directory_login(d, words->name) : NULL;
+    /* Acting for another is nobody's right here (C086). */
+    if (account && words->authzid.len > 0 && directory_login(d, words->authzid) != account)
         account = NULL;
     login->account = account ? account->id : 0;
-    login->stated = login->name;
+    login->stated = words->name;
+    /* Who gives no name is counted by what he shows instead. */
+    if (words->name.len == 0 && task->ask.kind == ASK_LOGIN_KEY)
+        login->stated = task->ask.login_key.key;
     /* All names of an account share a counter. */
     if (account && arena_copy(&task->arena, account->address, &login->stated) != STATUS_OK)
         login->stated = login->name;
+}
+
+struct login *login_open(struct task *task)
+{
+    struct keeper *keeper = task->keeper;
+    if (task_keep(task) != STATUS_OK) {
+        task_answer(task, STATUS_TOO_BIG);
+        return NULL;
+    }
+    struct words words = words_of(&task->ask);
+    if (!is_sound(task, &words)) {
+        task_answer(task, STATUS_MALFORMED);
+        return NULL;
+    }
+    if (!binding_get(keeper, task->client, task->session, words.from->session)) {
+        task_answer(task, STATUS_BUSY);
+        return NULL;
+    }
+    struct login *login = task_state(task, sizeof *login);
+    *login = (struct login){ .name = words.name,
+        .authzid = words.authzid,
+        .session = words.from->session,
+        .peer = words.from->peer,
+        .local = words.from->local,
+        .protocol = words.from->protocol,
+        .mechanism = words.from->mechanism,
+        .encrypted = words.from->encrypted != 0 };
+    limit_to_lane(keeper, login, words.from->device_only != 0);
+    find_account(task, &words);
+    return login;
 }
 
 /* Those who guess from many sessions at once wait for each other, as they would in one. */
@@ -408,34 +436,19 @@ static msec wait_for(struct keeper *keeper, struct ip peer, msec delay)
     return wait < LIMIT_LOGIN_WAIT ? wait : LIMIT_LOGIN_WAIT;
 }
 
-static void start(struct task *task, struct slice authzid)
+void login_delay(struct task *task)
 {
     struct keeper *keeper = task->keeper;
     struct login *login = task->state;
-    bool sound = login->name.len > 0 && slice_is_utf8(login->name) && !slice_has_control(login->name) &&
-                 slice_is_utf8(authzid) && login->protocol >= PROTOCOL_SMTP && login->protocol <= PROTOCOL_IMAP &&
-                 login->mechanism >= MECHANISM_PASSWORD && login->mechanism <= MECHANISM_APOP;
-    /* At port 25 a login only sends: it opens neither mailboxes nor leases. */
-    if (task->client->role == ROLE_MX && login->protocol != PROTOCOL_SMTP)
-        sound = false;
-    if (!sound) {
-        task_answer(task, STATUS_MALFORMED);
-        return;
-    }
-    if (!binding_get(keeper, task->client, task->session, login->session)) {
-        task_answer(task, STATUS_BUSY);
-        return;
-    }
-    find_account(task, authzid);
     msec now = keeper_now(keeper);
     msec delay =
         keeper->settings->auth_throttle ? throttle_delay(&keeper->throttle, login->stated, login->peer, now) : 0;
     if (delay == 0) {
-        begin(task);
+        login->begin(task);
         return;
     }
     if (keeper->delayed_count >= LIMIT_DELAYED_LOGINS) {
-        refuse_busy(task);
+        login_busy(task);
         return;
     }
     task->due = now + wait_for(keeper, login->peer, delay);
@@ -451,44 +464,42 @@ void login_delayed(struct keeper *keeper)
         if (task->due > now)
             continue;
         task_resume(task);
-        begin(task);
+        ((struct login *)task->state)->begin(task);
     }
+}
+
+static void serve_with(struct task *task, void (*begin)(struct task *))
+{
+    struct login *login = login_open(task);
+    if (!login)
+        return;
+    login->begin = begin;
+    login_delay(task);
 }
 
 void serve_login(struct task *task)
 {
-    if (task_keep(task) != STATUS_OK) {
-        task_answer(task, STATUS_TOO_BIG);
-        return;
-    }
-    const struct ask_login *ask = &task->ask.login;
-    struct login *login = task_state(task, sizeof *login);
-    *login = (struct login){ .name = ask->name,
-        .session = ask->from.session,
-        .peer = ask->from.peer,
-        .local = ask->from.local,
-        .protocol = ask->from.protocol,
-        .mechanism = ask->from.mechanism,
-        .encrypted = ask->from.encrypted != 0 };
-    limit_to_lane(task->keeper, login, false, ask->from.device_only != 0);
-    start(task, ask->authzid);
+    serve_with(task, begin_password);
 }
 
 void serve_login_digest(struct task *task)
 {
-    if (task_keep(task) != STATUS_OK || task->ask.login_digest.digest.len != 16) {
-        task_answer(task, STATUS_MALFORMED);
+    serve_with(task, begin_quick);
+}
+
+void serve_login_key(struct task *task)
+{
+    serve_with(task, begin_key);
+}
+
+void serve_login_scram(struct task *task)
+{
+    struct login *login = login_open(task);
+    if (!login)
         return;
-    }
-    const struct ask_login_digest *ask = &task->ask.login_digest;
-    struct login *login = task_state(task, sizeof *login);
-    *login = (struct login){ .name = ask->name,
-        .session = ask->from.session,
-        .peer = ask->from.peer,
-        .local = ask->from.local,
-        .protocol = ask->from.protocol,
-        .mechanism = MECHANISM_APOP,
-        .encrypted = ask->from.encrypted != 0 };
-    limit_to_lane(task->keeper, login, true, true);
-    start(task, NO_SLICE);
+    /* At once, before any delay: the nonce is gone, whatever comes of it. */
+    if (!login_scram_fits(task, login))
+        login->reason = "scram-nonce";
+    login->begin = begin_quick;
+    login_delay(task);
 }

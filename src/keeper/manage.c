@@ -2,6 +2,7 @@
  *
  * The store first, then the directory in memory, then the answer: a command returns when its change is in force. */
 #include "base/secret.h"
+#include "keeper/credential.h"
 #include "keeper/impl.h"
 #include "mail/address.h"
 
@@ -23,9 +24,10 @@ struct change {
     struct buf sealed;
     uint32_t id;
     uint32_t *ids; /* devices to be removed */
-    uint32_t count, cost;
+    uint32_t count;
+    struct credential_plan plan;
+    struct credential made;
     bool enabled, pop_before_smtp, had_leases;
-    char verifier[VAULT_VERIFIER];
     char password[VAULT_PASSWORD];
 };
 
@@ -40,9 +42,13 @@ static struct change *change_new(struct task *task)
 {
     struct change *change = task_state(task, sizeof *change);
     change->sealed = BUF(LIMIT_SECRET + 64);
-    change->cost = task->keeper->settings->auth_hash_cost;
     task->discard = discard;
     return change;
+}
+
+static struct slice made_scram(const struct change *change)
+{
+    return (struct slice){ change->made.scram, change->made.scram_len };
 }
 
 static void log_change(const char *event, struct slice account)
@@ -73,9 +79,7 @@ static enum status hash_work(struct task *task, struct store *none)
     struct slice secret =
         task->ask.kind == ASK_ACCOUNT_ADD ? task->ask.account_add.secret : task->ask.account_password.secret;
     (void)none;
-    TRY(vault_hash(change->cost, secret, change->verifier)); /* not from the settings: they may change while we run */
-    change->account.password = slice_of(change->verifier);
-    return STATUS_OK;
+    return credential_make(&change->plan, secret, &change->made);
 }
 
 static enum status check_new_account(struct task *task)
@@ -128,11 +132,19 @@ static void new_account_hashed(struct task *task)
     enum status status = task->status;
     if (status == STATUS_OK)
         status = check_new_account(task);
-    change->account.password = slice_of(change->verifier);
+    change->account.password = slice_of(change->made.password);
+    change->account.scram = made_scram(change);
     if (status != STATUS_OK)
         task_answer(task, status);
     else
         task_go(task, STAGE_WRITE, account_add_work, account_added);
+}
+
+static void begin_account(struct task *task)
+{
+    struct change *change = task->state;
+    change->plan = credential_plan_new(task->keeper, change->account.address);
+    task_go(task, STAGE_HASH, hash_work, new_account_hashed);
 }
 
 void serve_account_add(struct task *task)
@@ -144,7 +156,7 @@ void serve_account_add(struct task *task)
     if (status != STATUS_OK)
         task_answer(task, status);
     else
-        task_go(task, STAGE_HASH, hash_work, new_account_hashed);
+        begin_account(task);
 }
 
 /* ---- ACCOUNT_PASSWORD, _SET, _REMOVE --------------------------------------------------------------------------------
@@ -153,7 +165,7 @@ void serve_account_add(struct task *task)
 static enum status password_work(struct task *task, struct store *store)
 {
     struct change *change = task->state;
-    return store->verbs->account_password(store, change->id, slice_of(change->verifier), NO_SLICE);
+    return store->verbs->account_password(store, change->id, slice_of(change->made.password), made_scram(change));
 }
 
 static void password_set(struct task *task)
@@ -161,7 +173,7 @@ static void password_set(struct task *task)
     struct change *change = task->state;
     if (task->status == STATUS_OK) {
         /* Sessions and leases of the old one end (C093). */
-        directory_set_password(&task->keeper->directory, change->id, slice_of(change->verifier), NO_SLICE);
+        directory_set_password(&task->keeper->directory, change->id, slice_of(change->made.password), made_scram(change));
         end_leases(task->keeper, change->id, 0);
         log_change("account.password", task->ask.account_password.address);
     }
@@ -190,6 +202,7 @@ void serve_account_password(struct task *task)
         return;
     }
     change->id = account->id;
+    change->plan = credential_plan_new(task->keeper, account->address);
     task_go(task, STAGE_HASH, hash_work, password_hashed);
 }
 

@@ -12,6 +12,9 @@
 static void (*const handlers[ASK_KINDS])(struct task *) = {
     [ASK_LOGIN]            = serve_login,
     [ASK_LOGIN_DIGEST]     = serve_login_digest,
+    [ASK_SCRAM]            = serve_scram,
+    [ASK_LOGIN_SCRAM]      = serve_login_scram,
+    [ASK_LOGIN_KEY]        = serve_login_key,
     [ASK_MAIL]             = serve_mail,
     [ASK_RCPT]             = serve_rcpt,
     [ASK_STAGE]            = serve_stage,

@@ -1,11 +1,13 @@
 #include "keeper/vault.h"
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <sodium.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/must.h"
+#include "keeper/scram.h"
 
 #define NONCE crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
 #define TAG   crypto_aead_xchacha20poly1305_ietf_ABYTES
@@ -21,8 +23,9 @@ void vault_init(void)
     if (!sha256)
         sha256 = EVP_MD_fetch(NULL, "SHA256", NULL); /* once: looking one up costs more than hashing a short message */
     if (!md5)
-        md5 = EVP_MD_fetch(NULL, "MD5", NULL); /* for APOP only */
+        md5 = EVP_MD_fetch(NULL, "MD5", NULL); /* for APOP and CRAM-MD5 only */
     must(sha256 && md5);
+    scram_init();
 }
 
 /* ---- people's passwords -------------------------------------------------------------------------------------------
@@ -63,6 +66,16 @@ bool vault_verify(struct slice verifier, struct slice secret)
     memset(text, 0, sizeof text);
     memcpy(text, verifier.ptr, verifier.len);
     return crypto_pwhash_str_verify(text, secret.ptr, secret.len) == 0;
+}
+
+bool vault_is_current(struct slice verifier, uint32_t cost)
+{
+    char text[VAULT_VERIFIER] = { 0 };
+    must(cost >= 1 && cost <= sizeof costs / sizeof *costs);
+    if (!slice_starts(verifier, S(crypto_pwhash_argon2id_STRPREFIX)) || verifier.len >= sizeof text)
+        return false;
+    memcpy(text, verifier.ptr, verifier.len);
+    return crypto_pwhash_argon2id_str_needs_rehash(text, costs[cost - 1].passes, costs[cost - 1].octets) == 0;
 }
 
 /* ---- device passwords ---------------------------------------------------------------------------------------------
@@ -142,6 +155,14 @@ void vault_name(const char key[32], struct slice secret, char out_name[32])
 {
     must(crypto_generichash((unsigned char *)out_name, 32, (const unsigned char *)secret.ptr, secret.len,
              (const unsigned char *)key, 32) == 0);
+}
+
+void vault_cram(struct slice challenge, struct slice secret, char out_digest[16])
+{
+    unsigned size = 0;
+    must(HMAC(md5, secret.len > 0 ? secret.ptr : "", (int)secret.len, (const unsigned char *)challenge.ptr,
+             challenge.len, (unsigned char *)out_digest, &size) &&
+         size == 16);
 }
 
 struct vault_digest {

@@ -13,6 +13,8 @@ void vault_init(void); /* once, before the jail */
 /* cost 1 (under 0.1 ms, for tests) to 10; 5 is about 16 ms and 19 MiB. */
 MUST_USE enum status vault_hash(uint32_t cost, struct slice secret, char out_verifier[VAULT_VERIFIER]);
 bool vault_verify(struct slice verifier, struct slice secret);
+/* Is it what vault_hash() makes at this cost? */
+bool vault_is_current(struct slice verifier, uint32_t cost);
 /* Encrypted, and bound to account and device name: moved elsewhere it does not open (C235). */
 MUST_USE enum status vault_seal(
     const char key[32], uint32_t account, struct slice device, struct slice secret, struct buf *out);
@@ -22,6 +24,8 @@ MUST_USE enum status vault_open(
 void vault_password(char out_password[VAULT_PASSWORD]);
 /* RFC 1939 7: MD5 of stamp and shared secret. */
 void vault_apop(struct slice stamp, struct slice secret, char out_digest[16]);
+/* RFC 2195 2: HMAC-MD5 of the challenge, keyed by the shared secret. */
+void vault_cram(struct slice challenge, struct slice secret, char out_digest[16]);
 /* Keyed and quick: names a password in memory. */
 void vault_name(const char key[32], struct slice secret, char out_name[32]);
 /* SHA-256. */

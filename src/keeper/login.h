@@ -1,0 +1,64 @@
+/* login.h - what the files of a login share.
+ *
+ * One path for all mechanisms: login_open (whose name is it, what may be tried here) -> delay -> prove (a pool thread) ->
+ * judge (rights) -> accept (lease, binding) -> answer.  Whatever fails, the answer is the same one, after the same work
+ * (C073, C074).  Mechanisms differ in `prove` alone; a token or a key, which say by themselves who it is, end with
+ * login_found(). */
+#pragma once
+
+#include "keeper/impl.h"
+#include "keeper/scram.h"
+
+struct candidate {
+    uint32_t device;
+    struct slice name, sealed, scram;
+};
+
+struct login {
+    uint32_t account, generation;       /* who the name stands for; 0: nobody */
+    struct slice name, stated, session; /* stated: what delays are counted for */
+    struct slice authzid;
+    struct ip peer, local;
+    uint8_t protocol, mechanism;
+    bool encrypted, try_person, try_devices;
+    struct slice verifier, scram, dummy;
+    struct candidate *candidates;
+    size_t candidate_count, comparisons; /* comparisons: made whoever it is, so that their number tells nothing */
+    uint32_t device;                     /* whose secret it was */
+    bool right, hashing, known;          /* known: without hashing */
+    char signature[SCRAM_KEY];           /* SCRAM: what proves us to the client */
+    void (*begin)(struct task *task);    /* when the delay is over */
+    const char *reason;                  /* for the log, if it fails */
+};
+
+/* ---- login.c ---- */
+/* Keeps and checks the ask, and finds the account that the name stands for.  NULL: it has been answered. */
+struct login *login_open(struct task *task);
+/* Calls login->begin now, or when those who failed before have waited long enough. */
+void login_delay(struct task *task);
+/* The end of a login that was proved elsewhere: an account of the directory, or 0 and a word for the log; `device` 0
+ * where it was none.  To be called on the loop thread, also where the client has gone meanwhile. */
+void login_found(struct task *task, uint32_t account, uint32_t device, const char *reason);
+/* The same, for now: the client may try again. */
+void login_busy(struct task *task);
+
+/* ---- login_prove.c: on a pool thread ---- */
+enum status login_prove(struct task *task, struct store *none);
+enum status login_prove_digest(struct task *task, struct store *none);
+enum status login_prove_scram(struct task *task, struct store *none);
+
+/* ---- login_scram.c ---- */
+enum scram_hash login_scram_hash(uint8_t mechanism);
+/* Those of the account's keys, or those that new ones would have; account NULL: nobody's. */
+uint32_t login_scram_rounds(
+    const struct keeper *keeper, const struct account *account, const uint8_t salt[SCRAM_SALT], enum scram_hash hash);
+/* Is this the second half of what the session began, with the nonce that it was given?  That nonce is gone then (C085). */
+bool login_scram_fits(struct task *task, const struct login *login);
+
+/* ---- login_cache.c ---- */
+bool login_know_again(struct keeper *keeper, struct login *login, struct slice secret);
+void login_remember(struct keeper *keeper, const struct login *login, struct slice secret);
+
+/* ---- login_lease.c ---- */
+/* Opens or renews one, if this login may; true: there is a lease. */
+bool login_open_lease(struct task *task, const struct account *account, const struct device *device);

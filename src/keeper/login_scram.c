@@ -1,0 +1,109 @@
+/* login_scram.c - SCRAM's first half (RFC 5802 5): salt, rounds and a nonce for a name, the same shape for every name
+ * (C075); and what binds its second half to it. */
+#include "base/random.h"
+#include "keeper/login.h"
+#include "mail/coding.h"
+
+enum scram_hash login_scram_hash(uint8_t mechanism)
+{
+    return mechanism == MECHANISM_SCRAM_SHA_1 || mechanism == MECHANISM_SCRAM_SHA_1_PLUS ? SCRAM_SHA_1 : SCRAM_SHA_256;
+}
+
+/* The name under which a salt is derived: the account's address; for a name that nobody has, what would be one. */
+static struct slice salted_name(struct task *task, const struct account *account)
+{
+    const struct login *login = task->state;
+    struct slice key, domain = directory_default_domain(&task->keeper->directory);
+    if (account)
+        return account->address;
+    struct buf whole = BUF(LIMIT_PATH + LIMIT_DOMAIN + 1);
+    bool bare = slice_find(login->name, '@') == login->name.len;
+    enum status status = buf_put(&whole, login->name);
+    if (status == STATUS_OK && bare)
+        status = buf_put_byte(&whole, '@');
+    if (status == STATUS_OK && bare)
+        status = buf_put(&whole, domain);
+    if (status == STATUS_OK)
+        status = keeper_key(buf_slice(&whole), &task->arena, &key, NULL);
+    buf_done(&whole);
+    return status == STATUS_OK ? key : login->name;
+}
+
+static bool is_usable(const struct scram_verifier *verifier, const uint8_t salt[SCRAM_SALT], enum scram_hash hash)
+{
+    return verifier->keys[hash].rounds > 0 && memcmp(verifier->salt, salt, SCRAM_SALT) == 0;
+}
+
+/* The account's own: its password's, else its devices'; else what a new one would have. */
+uint32_t login_scram_rounds(
+    const struct keeper *keeper, const struct account *account, const uint8_t salt[SCRAM_SALT], enum scram_hash hash)
+{
+    struct scram_verifier verifier;
+    if (account && scram_unpack(account->scram, &verifier) == STATUS_OK && is_usable(&verifier, salt, hash))
+        return verifier.keys[hash].rounds;
+    for (const struct list *node = account ? account->devices.next : NULL; node && node != &account->devices; node = node->next) {
+        const struct device *device = list_element(node, struct device, node);
+        if (scram_unpack(device->scram, &verifier) == STATUS_OK && is_usable(&verifier, salt, hash))
+            return verifier.keys[hash].rounds;
+    }
+    return scram_rounds(hash, keeper->settings->auth_hash_cost, keeper->settings->auth_scram_sha1);
+}
+
+/* What the second half has to repeat. */
+static void about(const struct keeper *keeper, const struct login *login, char out_about[32])
+{
+    char octets[2 * LIMIT_LOGIN_NAME + 3];
+    struct slice name = slice_upto(login->name, LIMIT_LOGIN_NAME), authzid = slice_upto(login->authzid, LIMIT_LOGIN_NAME);
+    size_t at = 0;
+    octets[at++] = (char)login->mechanism;
+    octets[at++] = (char)login->protocol;
+    memcpy(octets + at, name.ptr, name.len);
+    at += name.len;
+    octets[at++] = '\0';
+    if (authzid.len > 0)
+        memcpy(octets + at, authzid.ptr, authzid.len);
+    vault_name(keeper->cache_key, (struct slice){ octets, at + authzid.len }, out_about);
+}
+
+bool login_scram_fits(struct task *task, const struct login *login)
+{
+    struct binding *binding = binding_find(task->keeper, task->client, task->session);
+    char here[32];
+    about(task->keeper, login, here);
+    bool fits = binding && binding->scram.open &&
+                slice_equal_secret((struct slice){ here, 32 }, (struct slice){ binding->scram.about, 32 }) &&
+                slice_has(task->ask.login_scram.message, (struct slice){ binding->scram.nonce, SCRAM_NONCE });
+    if (binding)
+        binding->scram.open = false;
+    return fits;
+}
+
+void serve_scram(struct task *task)
+{
+    struct keeper *keeper = task->keeper;
+    const struct login *login = login_open(task);
+    if (!login)
+        return;
+    struct binding *binding = binding_find(keeper, task->client, task->session);
+    if (binding->scram.begun >= LIMIT_SCRAM_BEGINS) {
+        task_answer(task, STATUS_BUSY);
+        return;
+    }
+    binding->scram.begun++;
+    enum scram_hash hash = login_scram_hash(login->mechanism);
+    const struct account *account = directory_account(&keeper->directory, login->account);
+    uint8_t *salt = arena_take(&task->arena, SCRAM_SALT);
+    char octets[SCRAM_NONCE / 4 * 3];
+    struct buf nonce = BUF(SCRAM_NONCE);
+    random_fill(octets, sizeof octets);
+    must(salt && base64_encode(&nonce, (struct slice){ octets, sizeof octets }) == STATUS_OK && nonce.len == SCRAM_NONCE);
+    memcpy(binding->scram.nonce, nonce.ptr, SCRAM_NONCE);
+    buf_done(&nonce);
+    about(keeper, login, binding->scram.about);
+    binding->scram.open = true;
+    scram_salt(keeper->key, salted_name(task, account), salt);
+    task->answer.scram = (struct answer_scram){ .salt = { (const char *)salt, SCRAM_SALT },
+        .nonce = { binding->scram.nonce, SCRAM_NONCE },
+        .rounds = login_scram_rounds(keeper, account, salt, hash) };
+    task_answer(task, STATUS_OK);
+}
