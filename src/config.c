@@ -24,6 +24,7 @@
 #define ADDRESSES(n, m, p, h)    { ROW(n, p, "list of addresses", "IPv4, IPv6", h), KIND_ADDRESSES, AT(m, struct slices), 0 }
 #define SERVERS(n, m, p, h)      { ROW(n, p, "list of address[:port]", "IPv4, IPv6", h), KIND_SERVERS, AT(m, struct slices), 0 }
 #define NETWORKS(n, m, p, h)     { ROW(n, p, "list of networks", "IPv4, IPv6", h), KIND_NETWORKS, AT(m, struct networks), 0 }
+#define OFFICES(n, m, p, h)      { ROW(n, p, "list of [name=]network", "IPv4, IPv6", h), KIND_OFFICES, AT(m, struct networks), 0 }
 #define IDS "0-4294967294"
 
 /* clang-format off */
@@ -92,7 +93,7 @@ static const struct config_setting table[] = {
     NUMBER("pop_before_smtp.shared_accounts", lease_shared_accounts, "3", "accounts", "1-100000", "more than these from one address: shared, no lease there"),
     YESNO("pop_before_smtp.imap",   lease_imap, "yes", "IMAP logins open leases, too"),
     NETWORKS("pop_before_smtp.never_networks", lease_never_networks, "127.0.0.0/8, ::1, 100.64.0.0/10", "never get a lease: proxies, webmail hosts, carrier NAT (the server's own addresses never do either)"),
-    NETWORKS("pop_before_smtp.office_networks", lease_office_networks, "", "shared by many of our own people: never marked as shared"),
+    OFFICES("pop_before_smtp.office_networks", lease_office_networks, "", "shared by many of our own people: never marked as shared; a name shows in the log and in 'lease list'"),
 
     YESNO("pop_before_smtp.pin_helo", lease_pin_helo, "no", "the EHLO name with which an account first used a lease is the only one for its leases from then on"),
 

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/must.h"
 #include "mail/address.h"
 
@@ -215,6 +216,12 @@ static enum status list_put(
     return STATUS_OK;
 }
 
+/* A single address without its prefix. */
+static enum status network_show(struct buf *out, struct network network)
+{
+    return network.bits == 128 ? ip_print(out, network.base) : network_print(out, network);
+}
+
 static enum status networks_put(
     struct settings *settings, const struct config_setting *setting, struct slice text, struct buf *why)
 {
@@ -236,6 +243,59 @@ static enum status networks_put(
     return STATUS_OK;
 }
 
+/* "Tokyo=192.0.2.0/24", or a network alone, which then is its own name. */
+static enum status office_put(struct settings *settings, struct slice item, struct network *row, struct slice *name, struct buf *why)
+{
+    size_t equals = slice_find(item, '=');
+    bool named = equals < item.len;
+    struct slice stated = slice_trim(slice_upto(item, equals)), text = named ? slice_trim(slice_from(item, equals + 1)) : item;
+    struct buf network = BUF(IP_TEXT + 4);
+    if (named && (stated.len == 0 || stated.len > LIMIT_OFFICE_NAME))
+        return refuse(why, stated, "is no name of an office: at most 60 octets");
+    if (network_parse(text, row) != STATUS_OK)
+        return refuse(why, text, "is no network: write one as in 192.0.2.0/24, or Tokyo=192.0.2.0/24, without bits behind the prefix");
+    enum status status = network_show(&network, *row);
+    if (status == STATUS_OK)
+        status = arena_copy(&settings->arena, named ? stated : buf_slice(&network), name);
+    buf_done(&network);
+    return status;
+}
+
+static enum status offices_put(struct settings *settings, struct slice text, struct buf *why)
+{
+    size_t count = list_count(text);
+    struct network *rows = count > 0 ? arena_take_rows(&settings->arena, count, sizeof *rows) : NULL;
+    struct slice *names = count > 0 ? arena_take_rows(&settings->arena, count, sizeof *names) : NULL, item;
+    if (count > 0 && (!rows || !names))
+        return STATUS_TOO_BIG;
+    for (size_t at = 0; at < count && slice_cut(&text, ',', &item); at++) {
+        TRY(item_check(KIND_OFFICES, slice_trim(item), why));
+        TRY(office_put(settings, slice_trim(item), &rows[at], &names[at], why));
+    }
+    settings->lease_office_networks = (struct networks){ rows, count };
+    settings->lease_office_names = (struct slices){ names, count };
+    return STATUS_OK;
+}
+
+static enum status offices_print(struct buf *out, const struct settings *settings)
+{
+    const struct networks *list = &settings->lease_office_networks;
+    enum status status = STATUS_OK;
+    for (size_t at = 0; status == STATUS_OK && at < list->count; at++) {
+        struct buf network = BUF(IP_TEXT + 4);
+        struct slice name = settings->lease_office_names.rows[at];
+        status = network_show(&network, list->rows[at]);
+        if (status == STATUS_OK && at > 0)
+            status = buf_put(out, S(", "));
+        if (status == STATUS_OK && !slice_equal(name, buf_slice(&network)))
+            status = buf_print(out, "%.*s=", (int)name.len, name.ptr);
+        if (status == STATUS_OK)
+            status = buf_put(out, buf_slice(&network));
+        buf_done(&network);
+    }
+    return status;
+}
+
 static enum status list_print(struct buf *out, const struct slices *list)
 {
     for (size_t at = 0; at < list->count; at++) {
@@ -249,10 +309,7 @@ static enum status networks_print(struct buf *out, const struct networks *list)
 {
     for (size_t at = 0; at < list->count; at++) {
         TRY(buf_put(out, at > 0 ? S(", ") : S("")));
-        if (list->rows[at].bits == 128)
-            TRY(ip_print(out, list->rows[at].base));
-        else
-            TRY(network_print(out, list->rows[at]));
+        TRY(network_show(out, list->rows[at]));
     }
     return STATUS_OK;
 }
@@ -337,6 +394,8 @@ enum status config_value_put(
         return list_put(settings, setting, text, why);
     case KIND_NETWORKS:
         return networks_put(settings, setting, text, why);
+    case KIND_OFFICES:
+        return offices_put(settings, text, why);
     case KIND_SMARTHOST:
         return smarthost_put(settings, text, why);
     }
@@ -365,6 +424,8 @@ enum status config_value_print(const struct settings *settings, const struct con
         return list_print(out, at);
     case KIND_NETWORKS:
         return networks_print(out, at);
+    case KIND_OFFICES:
+        return offices_print(out, settings);
     case KIND_SMARTHOST:
         return smarthost_print(out, settings);
     }

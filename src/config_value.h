@@ -18,6 +18,7 @@ enum config_kind {
     KIND_ADDRESSES, /* struct slices: addresses without port */
     KIND_SERVERS,   /* struct slices: address[:port] */
     KIND_NETWORKS,  /* struct networks */
+    KIND_OFFICES,   /* lease_office_networks and lease_office_names together */
     KIND_SMARTHOST, /* smarthost_host and smarthost_port together */
 };
 

@@ -110,6 +110,8 @@
 #define LIMIT_LEASE_PLACES (2 * LIMIT_LEASES) /* addresses remembered */
 #define LIMIT_OFFICE_NAME 60           /* octets of the name of an office */
 #define LIMIT_PINS 20000u              /* EHLO names that leases are pinned to: 300 octets each at most */
+#define LIMIT_OFFICE_NAME 60           /* octets of the name of an office */
+#define LIMIT_PINS 20000u              /* EHLO names that leases are pinned to: 300 octets each at most */
 
 
 /* Mail to owners about their logins */

@@ -69,6 +69,7 @@ struct settings {
     uint32_t lease_messages, lease_recipients, lease_shared_accounts;
     bool lease_imap, lease_pin_helo;
     struct networks lease_never_networks, lease_office_networks;
+    struct slices lease_office_names; /* one for each of the networks; the network itself where none was given */
 
     msec mx_greeting_delay;           /* who talks before the greeting is no mail server */
     msec pop3_login_delay;

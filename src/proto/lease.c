@@ -6,11 +6,19 @@
 #include "base/limits.h"
 #include "base/must.h"
 
-/* An address at which leases were asked for. */
+/* Who logged in from a network: one IPv4 address, or an IPv6 /64. */
+struct crowd {
+    struct ip network;
+    struct list places;
+    struct list seen; /* struct seen, the latest first */
+};
+
+/* An address at which there are leases. */
 struct place {
+    struct list node; /* of its crowd */
+    struct crowd *crowd;
     struct ip peer;
     struct list leases;
-    struct list seen; /* struct seen, the latest first */
 };
 
 struct seen {
@@ -41,6 +49,23 @@ const char *lease_end_name(enum lease_end end)
     return "unknown";
 }
 
+struct slice lease_office(const struct settings *settings, struct ip peer)
+{
+    for (size_t i = 0; i < settings->lease_office_networks.count; i++)
+        if (network_has(settings->lease_office_networks.rows[i], peer))
+            return i < settings->lease_office_names.count ? settings->lease_office_names.rows[i] : S("office");
+    return NO_SLICE;
+}
+
+static bool is_our_own(const struct settings *settings, const struct lease_asker *asker)
+{
+    struct ip ip;
+    for (size_t i = 0; i < settings->listen_address.count; i++)
+        if (ip_parse(settings->listen_address.rows[i], &ip) == STATUS_OK && ip_equal(ip, asker->peer))
+            return true;
+    return ip_equal(asker->peer, asker->local);
+}
+
 const char *lease_refusal(const struct settings *settings, const struct lease_asker *asker)
 {
     if (settings->lease_accounts == LEASE_NONE || (asker->imap && !settings->lease_imap))
@@ -55,36 +80,62 @@ const char *lease_refusal(const struct settings *settings, const struct lease_as
     /* An empty list lifts the rule for our own addresses, too: for tests over loopback. */
     if (settings->lease_never_networks.count == 0)
         return NULL;
-    if (networks_have(settings->lease_never_networks, asker->peer) || ip_equal(asker->peer, asker->local))
-        return "never-network"; /* C106 */
-    return NULL;
+    if (networks_have(settings->lease_never_networks, asker->peer)) /* C106 */
+        return "never-network";
+    return is_our_own(settings, asker) ? "own-address" : NULL;
 }
 
 /* ---- places -------------------------------------------------------------------------------------------------------
  */
+
+struct ip lease_network(struct ip peer)
+{
+    return ip_is_v4(peer) ? peer : ip_prefix(peer, 64);
+}
 
 static struct place *place_find(const struct leases *leases, struct ip peer)
 {
     return map_find(&leases->places, map_key(peer));
 }
 
+static struct crowd *crowd_find(const struct leases *leases, struct ip peer)
+{
+    struct ip network = lease_network(peer);
+    return map_find(&leases->crowds, map_key(network));
+}
+
+static struct crowd *crowd_get(struct leases *leases, struct ip peer)
+{
+    struct crowd *crowd = crowd_find(leases, peer);
+    if (crowd || leases->crowds.count >= LIMIT_LEASE_PLACES)
+        return crowd;
+    crowd = alloc(sizeof *crowd);
+    crowd->network = lease_network(peer);
+    list_init(&crowd->places);
+    list_init(&crowd->seen);
+    map_put(&leases->crowds, map_key(crowd->network), crowd);
+    return crowd;
+}
+
 /* NULL: there are too many. */
 static struct place *place_get(struct leases *leases, struct ip peer)
 {
     struct place *place = place_find(leases, peer);
-    if (place || leases->places.count >= LIMIT_LEASE_PLACES)
+    struct crowd *crowd = place ? place->crowd : crowd_get(leases, peer);
+    if (place || !crowd || leases->places.count >= LIMIT_LEASE_PLACES)
         return place;
     place = alloc(sizeof *place);
+    place->crowd = crowd;
     place->peer = peer;
     list_init(&place->leases);
-    list_init(&place->seen);
+    list_append(&crowd->places, &place->node);
     map_put(&leases->places, map_key(peer), place);
     return place;
 }
 
-static void forget_seen(struct place *place, msec now)
+static void forget_seen(struct crowd *crowd, msec now)
 {
-    for (struct list *node = place->seen.prev, *before; node != &place->seen; node = before) {
+    for (struct list *node = crowd->seen.prev, *before; node != &crowd->seen; node = before) {
         before = node->prev;
         struct seen *seen = list_element(node, struct seen, node);
         if (now - seen->when <= LIMIT_SHARED_AGE)
@@ -96,12 +147,12 @@ static void forget_seen(struct place *place, msec now)
 
 /* Puts the account in front, and says how many others were there within the hour; more than `most` are not remembered.
  */
-static uint32_t note_seen(struct place *place, uint32_t account, uint32_t most, msec now)
+static uint32_t note_seen(struct crowd *crowd, uint32_t account, uint32_t most, msec now)
 {
     struct seen *found = NULL, *last = NULL;
     uint32_t others = 0;
-    forget_seen(place, now);
-    for (struct list *node = place->seen.next; node != &place->seen; node = node->next) {
+    forget_seen(crowd, now);
+    for (struct list *node = crowd->seen.next; node != &crowd->seen; node = node->next) {
         struct seen *seen = list_element(node, struct seen, node);
         if (seen->account == account)
             found = seen;
@@ -119,16 +170,36 @@ static uint32_t note_seen(struct place *place, uint32_t account, uint32_t most, 
     found->when = now;
     list_remove(&found->node);
     /* To the front: appended to what is a ring, in front of its first element. */
-    list_append(place->seen.next, &found->node);
+    list_append(crowd->seen.next, &found->node);
     return others;
+}
+
+uint32_t lease_crowd(const struct leases *leases, struct ip peer, msec now)
+{
+    const struct crowd *crowd = crowd_find(leases, peer);
+    uint32_t count = 0;
+    for (const struct list *node = crowd ? crowd->seen.next : NULL; crowd && node != &crowd->seen; node = node->next)
+        count += now - list_element(node, struct seen, node)->when <= LIMIT_SHARED_AGE;
+    return count;
+}
+
+static void crowd_drop_if_empty(struct leases *leases, struct crowd *crowd)
+{
+    if (!list_is_empty(&crowd->places) || !list_is_empty(&crowd->seen))
+        return;
+    map_take(&leases->crowds, map_key(crowd->network));
+    release(crowd);
 }
 
 static void place_drop_if_empty(struct leases *leases, struct place *place)
 {
-    if (!list_is_empty(&place->leases) || !list_is_empty(&place->seen))
+    struct crowd *crowd = place->crowd;
+    if (!list_is_empty(&place->leases))
         return;
     map_take(&leases->places, map_key(place->peer));
+    list_remove(&place->node);
     release(place);
+    crowd_drop_if_empty(leases, crowd);
 }
 
 /* ---- ending -------------------------------------------------------------------------------------------------------
@@ -143,9 +214,10 @@ static struct lease_key key_of(uint32_t account, struct ip peer)
     return key;
 }
 
-/* How many leases an account has. */
+/* The leases of an account. */
 struct tally {
     uint32_t count;
+    struct list leases;
 };
 
 static uint32_t tally_of(const struct leases *leases, uint32_t account)
@@ -154,23 +226,26 @@ static uint32_t tally_of(const struct leases *leases, uint32_t account)
     return tally ? tally->count : 0;
 }
 
-static void count_up(struct leases *leases, uint32_t account)
+static void count_up(struct leases *leases, struct lease *lease)
 {
-    struct tally *tally = map_find(&leases->by_account, map_key(account));
+    struct tally *tally = map_find(&leases->by_account, map_key(lease->account));
     if (!tally) {
         tally = alloc(sizeof *tally);
-        map_put(&leases->by_account, map_key(account), tally);
+        list_init(&tally->leases);
+        map_put(&leases->by_account, map_key(lease->account), tally);
     }
+    list_append(&tally->leases, &lease->sibling);
     tally->count++;
     leases->count++;
 }
 
-static void count_down(struct leases *leases, uint32_t account)
+static void count_down(struct leases *leases, struct lease *lease)
 {
-    struct tally *tally = map_find(&leases->by_account, map_key(account));
+    struct tally *tally = map_find(&leases->by_account, map_key(lease->account));
     must(tally && tally->count > 0 && leases->count > 0);
+    list_remove(&lease->sibling);
     if (--tally->count == 0)
-        release(map_take(&leases->by_account, map_key(account)));
+        release(map_take(&leases->by_account, map_key(lease->account)));
     leases->count--;
 }
 
@@ -181,7 +256,7 @@ static void end(struct leases *leases, struct lease *lease, enum lease_end why)
     map_take(&leases->by_id, map_key(lease->id));
     map_take(&leases->by_key, map_key(key));
     list_remove(&lease->node);
-    count_down(leases, lease->account);
+    count_down(leases, lease);
     if (leases->ended)
         leases->ended(leases->context, lease, why);
     release(lease);
@@ -235,8 +310,11 @@ void lease_expire(struct leases *leases, msec now)
             if (is_over(lease, now))
                 end(leases, lease, LEASE_EXPIRED);
         }
-        forget_seen(place, now);
         place_drop_if_empty(leases, place);
+    }
+    for (size_t at = 0; map_each(&leases->crowds, &at, &key, &value);) {
+        forget_seen(value, now);
+        crowd_drop_if_empty(leases, value);
     }
 }
 
@@ -249,12 +327,17 @@ void lease_done(struct leases *leases)
         struct place *place = value;
         while (!list_is_empty(&place->leases))
             end(leases, list_element(place->leases.next, struct lease, node), LEASE_REVOKED);
-        struct list *node;
-        while ((node = list_take(&place->seen)))
-            release(list_element(node, struct seen, node));
         release(place);
     }
+    for (size_t at = 0; map_each(&leases->crowds, &at, &key, &value);) {
+        struct crowd *crowd = value;
+        struct list *node;
+        while ((node = list_take(&crowd->seen)))
+            release(list_element(node, struct seen, node));
+        release(crowd);
+    }
     map_done(&leases->places);
+    map_done(&leases->crowds);
     map_done(&leases->by_id);
     map_done(&leases->by_key);
     map_done(&leases->by_account);
@@ -281,8 +364,33 @@ static struct lease *open_lease(struct leases *leases, struct place *place, cons
     map_put(&leases->by_id, map_key(lease->id), lease);
     map_put(&leases->by_key, map_key(key), lease);
     list_append(&place->leases, &lease->node);
-    count_up(leases, lease->account);
+    count_up(leases, lease);
     return lease;
+}
+
+/* Nobody in that network has a lease any more, but for offices that lie within. */
+static void end_crowd(struct leases *leases, struct crowd *crowd, const struct settings *settings, msec now)
+{
+    for (struct list *node = crowd->places.next, *next; node != &crowd->places; node = next) {
+        next = node->next;
+        struct place *place = list_element(node, struct place, node);
+        if (networks_have(settings->lease_office_networks, place->peer))
+            continue;
+        end_at(leases, place, 0, 0, LEASE_SHARED, now);
+        place_drop_if_empty(leases, place); /* the crowd stays: somebody was just seen */
+    }
+}
+
+/* C095, C097: too many people behind one address, and so for as long as such logins go on.  An office is not counted. */
+static bool is_shared(struct leases *leases, struct place *place, uint32_t account, const struct settings *settings, msec now)
+{
+    if (networks_have(settings->lease_office_networks, place->peer))
+        return false;
+    uint32_t others = note_seen(place->crowd, account, settings->lease_shared_accounts, now);
+    if (others < settings->lease_shared_accounts)
+        return false;
+    end_crowd(leases, place->crowd, settings, now);
+    return true;
 }
 
 enum lease_grant lease_grant(struct leases *leases, const struct lease_wish *wish, const struct settings *settings,
@@ -291,13 +399,8 @@ enum lease_grant lease_grant(struct leases *leases, const struct lease_wish *wis
     struct place *place = place_get(leases, wish->peer);
     if (!place)
         return LEASE_REFUSED_FULL;
-    uint32_t others = note_seen(place, wish->account, settings->lease_shared_accounts, now);
-    if (others >= settings->lease_shared_accounts && !networks_have(settings->lease_office_networks, wish->peer)) {
-        /* C095, C097: too many people behind one address.  Nobody there has a lease any more, while such logins go on.
-         */
-        end_at(leases, place, 0, 0, LEASE_SHARED, now);
+    if (is_shared(leases, place, wish->account, settings, now)) /* then the place is gone */
         return LEASE_REFUSED_SHARED;
-    }
     struct lease_key key = key_of(wish->account, wish->peer);
     struct lease *lease = map_find(&leases->by_key, map_key(key));
     if (lease && is_over(lease, now)) {
@@ -305,8 +408,10 @@ enum lease_grant lease_grant(struct leases *leases, const struct lease_wish *wis
         lease = NULL;
     }
     enum lease_grant grant = lease ? LEASE_RENEWED : LEASE_OPENED;
-    if (!lease && (leases->count >= LIMIT_LEASES || tally_of(leases, wish->account) >= LIMIT_LEASES_ACCOUNT))
+    if (!lease && (leases->count >= LIMIT_LEASES || tally_of(leases, wish->account) >= LIMIT_LEASES_ACCOUNT)) {
+        place_drop_if_empty(leases, place);
         return LEASE_REFUSED_FULL;
+    }
     if (!lease)
         lease = open_lease(leases, place, wish, settings, now);
     lease->device = wish->device;
@@ -348,6 +453,18 @@ const struct lease *lease_at(const struct leases *leases, struct ip peer, const 
     for (const struct list *node = after ? after->node.next : place->leases.next; node != &place->leases;
          node = node->next) {
         const struct lease *lease = list_element(node, struct lease, node);
+        if (!is_over(lease, now))
+            return lease;
+    }
+    return NULL;
+}
+
+const struct lease *lease_of(const struct leases *leases, uint32_t account, const struct lease *after, msec now)
+{
+    const struct tally *tally = map_find(&leases->by_account, map_key(account));
+    for (const struct list *node = !tally ? NULL : after ? after->sibling.next : tally->leases.next;
+         tally && node != &tally->leases; node = node->next) {
+        const struct lease *lease = list_element(node, struct lease, sibling);
         if (!is_over(lease, now))
             return lease;
     }

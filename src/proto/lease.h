@@ -2,7 +2,8 @@
  *
  * In memory only: a restart ends all leases (C107).  Pure logic: time is an argument, and every check is made at use,
  * so that a lease is over at its second whether or not somebody swept (C101).  Bound to one account and one exact
- * address; an account has one lease per address. */
+ * address; an account has one lease per address.  Whether an address is shared by too many accounts is judged by its
+ * network: an IPv4 address, or the /64 of an IPv6 one, which is what a household or an office has. */
 #pragma once
 
 #include "base/clock.h"
@@ -16,6 +17,7 @@ const char *lease_end_name(enum lease_end end);
 
 struct lease {
     struct list node;             /* of its place */
+    struct list sibling;          /* of its account */
     uint32_t id, account, device; /* device 0: a person's password */
     struct ip peer;
     uint8_t protocol;
@@ -29,7 +31,7 @@ struct lease {
 };
 
 struct leases {
-    struct map by_id, by_key, places, by_account; /* the last: how many an account has */
+    struct map by_id, by_key, places, crowds, by_account;
     uint32_t last_id;
     size_t count;
     void (*ended)(void *context, const struct lease *lease, enum lease_end end); /* for the log; may be NULL */
@@ -46,6 +48,14 @@ struct lease_asker {
     bool imap;       /* else POP3 */
     struct ip peer, local;
 };
+/* The office that an address belongs to, as the settings name it; NO_SLICE: none. */
+struct slice lease_office(const struct settings *settings, struct ip peer);
+/* What counts as one place where people share an address: the address; of IPv6 its /64. */
+struct ip lease_network(struct ip peer);
+/* Accounts that logged in from that network within the hour, offices not counted; beyond the permitted number it goes on
+ * for two more at most. */
+uint32_t lease_crowd(const struct leases *leases, struct ip peer, msec now);
+
 /* NULL: it may; else a word for the log.  "" where nobody would expect a lease: not worth a line. */
 const char *lease_refusal(const struct settings *settings, const struct lease_asker *asker);
 
@@ -64,6 +74,8 @@ enum lease_grant lease_grant(struct leases *leases, const struct lease_wish *wis
 const struct lease *lease_find(const struct leases *leases, uint32_t id, msec now);
 /* Those at an address, one after another: `after` NULL for the first. */
 const struct lease *lease_at(const struct leases *leases, struct ip peer, const struct lease *after, msec now);
+/* Those of an account, wherever they are; `after` NULL for the first. */
+const struct lease *lease_of(const struct leases *leases, uint32_t account, const struct lease *after, msec now);
 uint32_t lease_messages_left(const struct lease *lease);
 uint32_t lease_recipients_left(const struct lease *lease);
 

@@ -193,6 +193,89 @@ static void test_an_office_may_share(void **state)
         assert_true(grant(b, account, "192.0.2.1") != 0);
 }
 
+static void test_office_is_named(void **state)
+{
+    struct bench *b = *state;
+    struct network rows[3] = { { .base = ip_of("192.0.2.0"), .bits = 120 }, { .base = ip_of("192.0.0.0"), .bits = 112 },
+        { .base = ip_of("2001:db8:7::"), .bits = 48 } };
+    struct slice names[3] = { S("Tokyo"), S("Kanto"), S("2001:db8:7::/48") };
+    b->settings.lease_office_networks = (struct networks){ rows, 3 };
+    b->settings.lease_office_names = (struct slices){ names, 3 };
+    assert_true(slice_equal(lease_office(&b->settings, ip_of("192.0.2.9")), S("Tokyo"))); /* the first that fits */
+    assert_true(slice_equal(lease_office(&b->settings, ip_of("::ffff:192.0.3.9")), S("Kanto")));
+    assert_true(slice_equal(lease_office(&b->settings, ip_of("2001:db8:7:1::9")), S("2001:db8:7::/48")));
+    assert_int_equal(lease_office(&b->settings, ip_of("2001:db8:8::9")).len, 0);
+}
+
+/* A household, or an office, has one /64, and each machine in it a hundred addresses a day (RFC 8981). */
+static void test_C095_C105_accounts_are_counted_by_64_and_leases_stay_exact(void **state)
+{
+    struct bench *b = *state;
+    uint32_t one = grant(b, 1, "2001:db8:1:2::1"), two = grant(b, 2, "2001:db8:1:2:ffff::2");
+    assert_true(one && two && grant(b, 1, "2001:db8:1:2::1:1") && grant(b, 1, "2001:db8:1:2::1:2"));
+    assert_int_equal(lease_crowd(&b->leases, ip_of("2001:db8:1:2::77"), b->now), 2); /* one account, many addresses */
+    assert_null(lease_at(&b->leases, ip_of("2001:db8:1:2::3"), NULL, b->now));
+    assert_true(grant(b, 3, "2001:db8:1:2::3") != 0);
+    assert_true(grant(b, 4, "2001:db8:1:3::4") != 0); /* the next /64 is another place */
+    assert_int_equal(grant(b, 4, "2001:db8:1:2::4"), 0);
+    assert_false(lives(b, one) || lives(b, two));
+    assert_int_equal(b->leases.count, 1);
+    assert_int_equal(b->ended[LEASE_SHARED], 5);
+    assert_int_equal(grant(b, 1, "2001:db8:1:2::9"), 0);
+    assert_int_equal(b->leases.places.count, 1); /* refusals leave no addresses behind */
+    b->now += MINUTES(61);
+    lease_expire(&b->leases, b->now);
+    assert_int_equal(b->leases.crowds.count + b->leases.places.count, 0);
+    assert_true(grant(b, 1, "2001:db8:1:2::9") != 0);
+}
+
+/* IPv4 has no such neighbourhood, in whichever form it is written. */
+static void test_C104_v4_mapped_is_counted_by_its_address(void **state)
+{
+    struct bench *b = *state;
+    for (uint32_t account = 1; account <= 20; account++) {
+        char peer[32];
+        snprintf(peer, sizeof peer, "%s198.51.100.%u", account % 2 ? "::ffff:" : "", account);
+        assert_true(grant(b, account, peer) != 0);
+    }
+    assert_true(grant(b, 50, "::ffff:203.0.113.1") && grant(b, 51, "203.0.113.1") && grant(b, 52, "203.0.113.1"));
+    assert_int_equal(lease_crowd(&b->leases, ip_of("203.0.113.1"), b->now), 3);
+    assert_int_equal(grant(b, 53, "::ffff:203.0.113.1"), 0);
+}
+
+static void test_an_office_within_a_shared_network_is_left_alone(void **state)
+{
+    struct bench *b = *state;
+    struct network office = { .base = ip_of("2001:db8:1:2::7"), .bits = 128 };
+    b->settings.lease_office_networks = (struct networks){ &office, 1 };
+    for (uint32_t account = 1; account <= 9; account++)
+        assert_true(grant(b, account, "2001:db8:1:2::7") != 0);
+    assert_int_equal(lease_crowd(&b->leases, office.base, b->now), 0);
+    for (uint32_t account = 11; account <= 13; account++)
+        assert_true(grant(b, account, "2001:db8:1:2::8") != 0);
+    assert_int_equal(grant(b, 14, "2001:db8:1:2::9"), 0);
+    assert_int_equal(b->leases.count, 9);
+    assert_true(grant(b, 10, "2001:db8:1:2::7") != 0);
+}
+
+static void test_leases_of_an_account_wherever_they_are(void **state)
+{
+    struct bench *b = *state;
+    static const char *const at[] = { "192.0.2.1", "2001:db8::1", "192.0.2.2" };
+    for (int i = 0; i < 3; i++)
+        grant(b, 1, at[i]);
+    grant(b, 2, at[0]);
+    struct ip gone = ip_of(at[1]);
+    assert_int_equal(lease_revoke(&b->leases, 1, 0, &gone, LEASE_REVOKED, b->now), 1);
+    unsigned count = 0;
+    for (const struct lease *lease = NULL; (lease = lease_of(&b->leases, 1, lease, b->now)); count++)
+        assert_true(lease->account == 1 && !ip_equal(lease->peer, gone));
+    assert_int_equal(count, 2);
+    b->now += MINUTES(10);
+    assert_null(lease_of(&b->leases, 1, NULL, b->now)); /* over, though nobody swept */
+    assert_null(lease_of(&b->leases, 3, NULL, b->now));
+}
+
 static void test_one_account_many_times_is_not_shared(void **state)
 {
     struct bench *b = *state;
@@ -218,6 +301,17 @@ static void test_C106_never_networks_and_own_addresses(void **state)
     asker.peer = asker.local = ip_of("192.0.2.1");
     assert_non_null(lease_refusal(&b->settings, &asker));
     asker.local = ip_of("192.0.2.250");
+    assert_null(lease_refusal(&b->settings, &asker));
+    /* In its mapped form, too; and another address of ours than the one that was called. */
+    asker.peer = ip_of("::ffff:127.0.0.1");
+    assert_non_null(lease_refusal(&b->settings, &asker));
+    asker.peer = ip_of("::ffff:192.0.2.250");
+    assert_non_null(lease_refusal(&b->settings, &asker));
+    struct slice ours[2] = { S("192.0.2.251"), S("2001:db8::25") };
+    b->settings.listen_address = (struct slices){ ours, 2 };
+    asker.peer = ip_of("2001:db8::25");
+    assert_non_null(lease_refusal(&b->settings, &asker));
+    asker.peer = ip_of("2001:db8::26");
     assert_null(lease_refusal(&b->settings, &asker));
 }
 
@@ -437,6 +531,11 @@ int main(void)
         BENCH(test_C095_C104_C105_bound_to_account_and_exact_address),
         BENCH(test_C095_too_many_accounts_make_an_address_shared),
         BENCH(test_an_office_may_share),
+        BENCH(test_office_is_named),
+        BENCH(test_C095_C105_accounts_are_counted_by_64_and_leases_stay_exact),
+        BENCH(test_C104_v4_mapped_is_counted_by_its_address),
+        BENCH(test_an_office_within_a_shared_network_is_left_alone),
+        BENCH(test_leases_of_an_account_wherever_they_are),
         BENCH(test_one_account_many_times_is_not_shared),
         BENCH(test_C106_never_networks_and_own_addresses),
         BENCH(test_who_gets_one),
