@@ -110,9 +110,6 @@
 #define LIMIT_LEASE_PLACES (2 * LIMIT_LEASES) /* addresses remembered */
 #define LIMIT_OFFICE_NAME 60           /* octets of the name of an office */
 #define LIMIT_PINS 20000u              /* EHLO names that leases are pinned to: 300 octets each at most */
-#define LIMIT_OFFICE_NAME 60           /* octets of the name of an office */
-#define LIMIT_PINS 20000u              /* EHLO names that leases are pinned to: 300 octets each at most */
-
 
 /* Mail to owners about their logins */
 #define LIMIT_NOTICES_DAY 5u           /* about new places, to one account in a day */
