@@ -12,6 +12,7 @@ enum decode_state {
     TEXT_CR, /* a CR that was passed on already */
     DOT,     /* a dot at the start of a line, held back */
     DOT_CR,  /* and a CR behind it, held back too */
+    BARE_LF, /* at one that is to be repaired; never the last state of a call */
 };
 
 static void note(struct dot_decode *decode, enum dot_flaw flaw)
@@ -37,6 +38,10 @@ static const char *decode_text(struct dot_decode *decode, struct marks *marks, c
     count(decode, (size_t)(mark - at));
     if (mark == marks->end)
         return mark;
+    if (*mark == '\n' && decode->repairs_lf) {
+        decode->state = BARE_LF;
+        return mark;
+    }
     if (*mark == '\r')
         decode->state = TEXT_CR;
     else
@@ -59,6 +64,54 @@ static void copy_upto(struct copy *copy, const char *at)
     copy->from = at;
 }
 
+/* A line that ended as it should. */
+static const char *end_line(struct dot_decode *decode, const char *behind)
+{
+    decode->state = LINE_START;
+    decode->ends_by_lf = decode->after_lf = false;
+    return behind;
+}
+
+/* Behind a dot at the start of a line.  A lone dot that ends nothing is a line with a dot in it. */
+static const char *decode_dot(struct dot_decode *decode, struct copy *copy, const char *at)
+{
+    if (*at == '\r') {
+        decode->state = DOT_CR;
+        copy->from = at + 1;
+        return at + 1;
+    }
+    decode->state = TEXT;
+    if (*at != '\n' || !decode->repairs_lf)
+        return at;
+    if (decode->ends_by_lf) {
+        decode->ended = true;
+        copy->from = at + 1;
+        return at + 1;
+    }
+    *copy->to++ = '.';
+    decode->state = BARE_LF;
+    return at;
+}
+
+static const char *decode_dot_cr(struct dot_decode *decode, struct copy *copy, const char *at)
+{
+    if (*at == '\n' && !decode->after_lf) {
+        decode->ended = true;
+        copy->from = at + 1;
+        return at + 1;
+    }
+    if (*at == '\n') { /* LF . CR LF ends nothing, whoever says it (C002) */
+        *copy->to++ = '.';
+        *copy->to++ = '\r';
+        return end_line(decode, at + 1);
+    }
+    /* CR LF . CR and then anything else ends nothing (C003 to C005): the CR was text. */
+    *copy->to++ = '\r';
+    note(decode, DOT_BARE_CR);
+    decode->state = TEXT;
+    return at;
+}
+
 /* One octet, or none, or all up to a mark.  Returns where reading goes on. */
 static const char *decode_step(struct dot_decode *decode, struct marks *marks, struct copy *copy, const char *at)
 {
@@ -73,30 +126,21 @@ static const char *decode_step(struct dot_decode *decode, struct marks *marks, s
         copy->from = at + 1;
         return at + 1;
     case TEXT_CR:
-        if (*at == '\n') {
-            decode->state = LINE_START;
-            return at + 1;
-        }
+        if (*at == '\n')
+            return end_line(decode, at + 1);
         note(decode, DOT_BARE_CR);
         decode->state = TEXT;
         return at;
     case DOT:
-        decode->state = *at == '\r' ? DOT_CR : TEXT;
-        if (*at != '\r')
-            return at;
-        copy->from = at + 1;
-        return at + 1;
+        return decode_dot(decode, copy, at);
     case DOT_CR:
-        if (*at == '\n') {
-            decode->ended = true;
-            copy->from = at + 1;
-            return at + 1;
-        }
-        /* CR LF . CR and then anything else ends nothing (C003 to C005): the CR was text. */
+        return decode_dot_cr(decode, copy, at);
+    case BARE_LF:
+        copy_upto(copy, at);
         *copy->to++ = '\r';
-        note(decode, DOT_BARE_CR);
-        decode->state = TEXT;
-        return at;
+        decode->after_lf = true;
+        decode->state = LINE_START;
+        return at + 1;
     case TEXT:
         break;
     }
@@ -108,7 +152,8 @@ size_t dot_decode(struct dot_decode *decode, struct slice in, struct buf *out)
     char *room;
     if (in.len == 0 || decode->ended)
         return 0;
-    enum status reserved = buf_reserve(out, in.len + 1, &room); /* a CR may have been held back */
+    /* A dot and a CR may have been held back. */
+    enum status reserved = buf_reserve(out, (decode->repairs_lf ? 2 * in.len : in.len) + 2, &room);
     must(reserved == STATUS_OK && decode->state <= DOT_CR);
     struct marks marks = marks_of(in);
     struct copy copy = { in.ptr, room };

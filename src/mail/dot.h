@@ -1,7 +1,8 @@
 /* dot.h - the transparency of dots, in both directions, and the one end of data (RFC 5321 4.5.2, C001-C011).
  *
  * dot_decode reads DATA as it arrives, cut anywhere: only CR LF . CR LF ends it.  Bare CR, bare LF and NUL are noted in
- * `flaw`, never repaired: reading goes on to the true end, then the message is refused once.
+ * `flaw`, never repaired: reading goes on to the true end, then the message is refused once.  For devices that know no better (D57)
+ * an engine may set two exceptions before the first octet; nobody else gets them.
  * dot_encode writes a stored message for DATA, RETR and TOP: dots are doubled after CRLF, stray CR and LF become
  * CRLF and NUL becomes 0x80 (D14), so that nothing we send can be cut in two by a laxer reader (C007). */
 #pragma once
@@ -15,9 +16,14 @@ struct dot_decode {
     bool ended;            /* the end mark was read */
     enum dot_flaw flaw;    /* the first one */
     uint32_t line;         /* octets of the present line */
+    bool repairs_lf;       /* a bare LF becomes CRLF, and a dot behind it is stuffing like any other; it ends nothing */
+    bool ends_by_lf;       /* LF . LF is the end mark, for who ended DATA itself with a bare LF.  The first CRLF takes this back, and from
+                            * then on only CR LF . CR LF is one */
+    bool after_lf;         /* inner: the present line began behind a bare LF */
 };
 
-/* Eats a prefix of `in`, appends plain octets to `out` (its max bounds one call's output: at least in.len + 4).
+/* Eats a prefix of `in`, appends plain octets to `out` (its max bounds one call's output: at least in.len + 4, with
+ * repairs_lf 2 * in.len + 4).
  * Returns the octets eaten; less than in.len only if the end mark was reached. */
 size_t dot_decode(struct dot_decode *decode, struct slice in, struct buf *out);
 

@@ -10,14 +10,16 @@ struct result {
     size_t eaten;
 };
 
+static struct dot_decode fresh; /* as every decoding of a test begins */
+
 /* Decodes `wire`, cut after `first` octets and from there on into pieces of `step`. */
 static struct result decode_cut(struct slice wire, size_t first, size_t step)
 {
-    struct result r = { .plain = BUF(4 << 20) };
+    struct result r = { .plain = BUF(4 << 20), .decode = fresh };
     for (size_t len = first; !r.decode.ended && r.eaten < wire.len; len = step) {
         struct slice piece = slice_upto(slice_from(wire, r.eaten), len);
         char *copy = exactly(piece);
-        struct buf part = BUF(piece.len + 4);
+        struct buf part = BUF((fresh.repairs_lf ? 2 * piece.len : piece.len) + 4);
         size_t eaten = dot_decode(&r.decode, (struct slice){ copy, piece.len }, &part);
         assert_true(eaten == piece.len || r.decode.ended);
         assert_ok(buf_put(&r.plain, buf_slice(&part)));
@@ -308,6 +310,77 @@ static void C151_the_size_of_every_kind_of_end(void **state)
     }
 }
 
+/* ---- devices that know no better: D57 ------------------------------------------------------------------------------ */
+
+static int begin_device(void **state)
+{
+    (void)state;
+    fresh = (struct dot_decode){ .repairs_lf = true };
+    return 0;
+}
+
+static int begin_lf_device(void **state)
+{
+    (void)state;
+    fresh = (struct dot_decode){ .repairs_lf = true, .ends_by_lf = true };
+    return 0;
+}
+
+static int end_device(void **state)
+{
+    (void)state;
+    fresh = (struct dot_decode){ 0 };
+    return 0;
+}
+
+/* Of a device that says DATA CRLF: lines are repaired, and there is one end mark. */
+static void D57_bare_lf_is_repaired_and_ends_nothing(void **state)
+{
+    (void)state;
+    ENDS("a\nb\n\nc\r\n.\r\n", "a\r\nb\r\n\r\nc\r\n");
+    ENDS("..a\n..\n.b\r\n.\r\n", ".a\r\n.\r\nb\r\n");
+    GOES_ON("a\n.\n" NEXT, "a\r\n.\r\n" NEXT, DOT_FINE);         /* C001 */
+    GOES_ON("a\n.\r\n" NEXT, "a\r\n.\r\n" NEXT, DOT_FINE);       /* C002 */
+    GOES_ON("\n.\r\n" NEXT, "\r\n.\r\n" NEXT, DOT_FINE);
+    GOES_ON("a\r\n.\n" NEXT, "a\r\n.\r\n" NEXT, DOT_FINE);       /* C003 */
+    GOES_ON(".\n" NEXT, ".\r\n" NEXT, DOT_FINE);
+    GOES_ON("a\r.\r" NEXT, "a\r.\r" NEXT, DOT_BARE_CR);          /* C004 */
+    GOES_ON("a\r\n.\r" NEXT, "a\r\n\r" NEXT, DOT_BARE_CR);
+    GOES_ON("a\n.\r" NEXT, "a\r\n\r" NEXT, DOT_BARE_CR);
+    GOES_ON("a\r\n.\r\r\n" NEXT, "a\r\n\r\r\n" NEXT, DOT_BARE_CR); /* C005 */
+    GOES_ON("a\n\0.\n" NEXT, "a\r\n\0.\r\n" NEXT, DOT_NUL);     /* C006 */
+}
+
+/* Of a device that says DATA LF: LF . LF is the end until the first CRLF. */
+static void D57_who_speaks_lf_alone_ends_by_it(void **state)
+{
+    (void)state;
+    ENDS("a\nb\n.\n", "a\r\nb\r\n");
+    ENDS(".\n", "");
+    ENDS("..a\n..\n.\n", ".a\r\n.\r\n");
+    ENDS("a\r\n.\r\n", "a\r\n");
+    ENDS("a\nb\r\n.\r\n", "a\r\nb\r\n");
+    check_decode(S("a\n.\nQUIT\n"), S("a\r\n"), true, 4, DOT_FINE);
+    GOES_ON("a\n.\r\n" NEXT, "a\r\n.\r\n" NEXT, DOT_FINE);                   /* C002 */
+    GOES_ON("a\n.\r\nb\n.\n" NEXT, "a\r\n.\r\nb\r\n.\r\n" NEXT, DOT_FINE); /* and then it is too late */
+    GOES_ON("a\r\nb\n.\n" NEXT, "a\r\nb\r\n.\r\n" NEXT, DOT_FINE);         /* C001 */
+    GOES_ON("a\r\n.\n" NEXT, "a\r\n.\r\n" NEXT, DOT_FINE);                   /* C003 */
+    GOES_ON("a\n.\r" NEXT, "a\r\n\r" NEXT, DOT_BARE_CR);                      /* C004 */
+}
+
+/* Every octet an LF: the most that output can grow. */
+static void D57_nothing_but_lf(void **state)
+{
+    (void)state;
+    char wire[70], plain[140];
+    for (size_t i = 0; i < sizeof wire; i++) {
+        wire[i] = '\n';
+        plain[2 * i] = '\r';
+        plain[2 * i + 1] = '\n';
+    }
+    check_decode((struct slice){ wire, sizeof wire }, (struct slice){ plain, sizeof plain }, false, sizeof wire, DOT_FINE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +401,9 @@ int main(void)
         cmocka_unit_test(a_full_buffer_takes_nothing),
         cmocka_unit_test(C011_round_trips_of_random_octets),
         cmocka_unit_test(C151_the_size_of_every_kind_of_end),
+        cmocka_unit_test_setup_teardown(D57_bare_lf_is_repaired_and_ends_nothing, begin_device, end_device),
+        cmocka_unit_test_setup_teardown(D57_who_speaks_lf_alone_ends_by_it, begin_lf_device, end_device),
+        cmocka_unit_test_setup_teardown(D57_nothing_but_lf, begin_lf_device, end_device),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

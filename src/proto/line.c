@@ -38,7 +38,7 @@ static void hold(struct line *line, struct slice piece)
         buf_wipe(&line->held);
 }
 
-/* The first LF behind a CR: index in the wire, or wire.len.  Other LFs are noted. */
+/* The first LF behind a CR: index in the wire, or wire.len.  Other LFs are noted, or are an end as well. */
 static size_t find_end(struct line *line, struct slice wire)
 {
     for (size_t at = 0; at < wire.len;) {
@@ -49,6 +49,8 @@ static size_t find_end(struct line *line, struct slice wire)
         if (at > 0 ? wire.ptr[at - 1] == '\r' : line->after_cr)
             return at;
         line->bare_lf = true;
+        if (line->lenient)
+            return at;
         at++;
     }
     return wire.len;
@@ -58,7 +60,7 @@ static enum line_flaw judge(const struct line *line)
 {
     if (line->octets > line->limit)
         return LINE_TOO_LONG;
-    if (line->bare_lf)
+    if (line->bare_lf && !line->lenient)
         return LINE_BARE_LF;
     if (line->text.len > 0 && memchr(line->text.ptr, '\r', line->text.len))
         return LINE_BARE_CR;
@@ -88,7 +90,8 @@ bool line_take(struct line *line, struct slice *wire)
     }
     *wire = slice_from(*wire, end + 1);
     line->ended = true;
-    line->text = line->octets > line->limit ? NO_SLICE : slice_upto(whole, whole.len - 2);
+    line->by_lf = line->lenient && line->bare_lf;
+    line->text = line->octets > line->limit ? NO_SLICE : slice_upto(whole, whole.len - (line->by_lf ? 1 : 2));
     line->flaw = judge(line);
     return true;
 }
