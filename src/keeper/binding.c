@@ -36,6 +36,7 @@ void binding_end_transaction(struct keeper *keeper, struct binding *binding)
 {
     lease_give_back(&keeper->leases, &binding->transaction.hold);
     release(binding->transaction.sender);
+    release(binding->transaction.helo);
     binding->transaction = (struct transaction){ 0 };
 }
 

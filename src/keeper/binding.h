@@ -23,6 +23,7 @@ struct transaction {
     bool from_outside; /* on the device port, found so at MAIL: a lease that opens meanwhile changes nothing for this message */
     struct ip peer;
     char *sender;           /* canonical, NUL-terminated; empty for <> */
+    char *helo;             /* as the client said it, NUL-terminated */
     struct lease_hold hold; /* what this transaction reserved */
 };
 

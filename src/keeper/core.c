@@ -65,6 +65,7 @@ void keeper_done(struct keeper *keeper)
     map_done(&keeper->bindings);
     throttle_done(&keeper->throttle);
     lease_done(&keeper->leases);
+    pin_done(&keeper->pins);
     directory_done(&keeper->directory);
     if (keeper->settings)
         settings_release(keeper->settings);

@@ -18,6 +18,8 @@ struct delivery {
     size_t notices; /* of the remotes: delivered here, and to be told of */
     struct lease_hold hold;
     uint32_t lease, account; /* whose right it is, for the log */
+    uint32_t device;         /* whose password opened the lease */
+    struct slice helo;       /* what it may be pinned to */
     enum proof proof;
     struct slice id, session;
     struct ip peer;
@@ -178,6 +180,9 @@ static enum mail_verdict judge_sender(
     if (verdict.proof != PROOF_LEASE)
         return MAIL_OK;
     d->lease = right->lease->id;
+    d->device = right->lease->device;
+    if (arena_copy(&task->arena, slice_of(binding->transaction.helo), &d->helo) != STATUS_OK)
+        return MAIL_TEMPORARY;
     return claim_lease(task, binding, right);
 }
 
@@ -245,6 +250,13 @@ static void log_taken(struct task *task, const struct delivery *d)
             LOG_TEXT("session", d->session), LOG_TEXT("id", d->id), LOG_NUMBER("recipients", d->hold.recipients));
 }
 
+/* Not where it was revoked meanwhile: what is forgotten stays so. */
+static void pin_lease(struct keeper *keeper, const struct delivery *d)
+{
+    if (d->lease && keeper->settings->lease_pin_helo && lease_find(&keeper->leases, d->lease, keeper_now(keeper)))
+        pin_note(&keeper->pins, d->account, d->device, d->helo);
+}
+
 static void written(struct task *task)
 {
     struct delivery *d = task->state;
@@ -252,6 +264,7 @@ static void written(struct task *task)
         d->stored = true;
         log_taken(task, d);
         lease_commit(&task->keeper->leases, &d->hold);
+        pin_lease(task->keeper, d);
         if (d->queue_id)
             queue_wake(task->keeper);
         task->answer.deliver.verdict = MAIL_OK;

@@ -19,6 +19,7 @@
 #include "keeper/binding.h"
 #include "keeper/directory.h"
 #include "proto/lease.h"
+#include "proto/pin.h"
 #include "keeper/throttle.h"
 #include "keeper/vault.h"
 #include "net/boot.h"
@@ -97,6 +98,7 @@ struct keeper {
 
     struct directory directory;
     struct leases leases;
+    struct pins pins;
     struct throttle throttle;
     struct map verified; /* passwords that were right lately: see login.c */
     struct map noticed;  /* what owners were told today: see notice.c */

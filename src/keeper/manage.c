@@ -68,6 +68,7 @@ static enum status find_account(struct task *task, struct slice address, struct 
 static void end_leases(struct keeper *keeper, uint32_t account, uint32_t device)
 {
     lease_revoke(&keeper->leases, account, device, NULL, LEASE_CHANGED, keeper_now(keeper));
+    pin_forget(&keeper->pins, account, device);
 }
 
 /* ---- ACCOUNT_ADD ----------------------------------------------------------------------------------------------------

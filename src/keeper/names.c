@@ -210,6 +210,8 @@ void serve_lease_revoke(struct task *task)
     }
     task->answer.count.count =
         lease_revoke(&keeper->leases, id, 0, is_ip ? &peer : NULL, LEASE_REVOKED, keeper_now(keeper));
+    if (!is_ip)
+        pin_forget(&keeper->pins, id, 0);
     task_answer(task, STATUS_OK);
 }
 

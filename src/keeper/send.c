@@ -26,6 +26,13 @@ static bool may_use_lease(const struct keeper *keeper, const struct binding *bin
                networks_have(keeper->settings->legacy_networks, t->peer));
 }
 
+/* What a transaction has begun to use stays its own. */
+static bool is_pinned_elsewhere(const struct keeper *keeper, const struct transaction *t, const struct lease *lease)
+{
+    return keeper->settings->lease_pin_helo && t->hold.lease != lease->id &&
+           !pin_fits(&keeper->pins, lease->account, lease->device, slice_of(t->helo));
+}
+
 /* The lease that this transaction holds; or, among those at the address, the one whose account owns the sender. */
 static void find_lease(struct keeper *keeper, const struct binding *binding, struct standing *right)
 {
@@ -39,6 +46,10 @@ static void find_lease(struct keeper *keeper, const struct binding *binding, str
             continue;
         /* One that has no right to this sender counts only where nothing better is there: the refusal then says why. */
         bool owns = directory_owns(&keeper->directory, account, slice_of(t->sender));
+        if (is_pinned_elsewhere(keeper, t, lease)) {
+            right->facts.other_helo = right->facts.other_helo || owns; /* whose it is not, is told nothing of it */
+            continue;
+        }
         if (!owns && (right->facts.has_lease || right->facts.listed_network))
             continue;
         right->facts.has_lease = true;
@@ -50,6 +61,37 @@ static void find_lease(struct keeper *keeper, const struct binding *binding, str
         right->lease = lease;
         if (owns && right->facts.lease_has_room)
             return;
+    }
+}
+
+static const struct lease *of_other_family(struct keeper *keeper, const struct transaction *t, const struct account *account)
+{
+    for (const struct lease *lease = NULL; (lease = lease_of(&keeper->leases, account->id, lease, keeper_now(keeper)));)
+        if (ip_is_v4(lease->peer) != ip_is_v4(t->peer) && !is_pinned_elsewhere(keeper, t, lease))
+            return lease;
+    return NULL;
+}
+
+/* C104: is there one at an address of the other family, that would do here?  Of the same family it could be anybody's
+ * neighbour, and nobody is told his address. */
+static void find_other_family(struct task *task, const struct binding *binding, struct standing *right)
+{
+    struct keeper *keeper = task->keeper;
+    const struct transaction *t = &binding->transaction;
+    const struct relay_facts *facts = &right->facts;
+    struct resolution found;
+    bool has_proof = facts->logged_in || facts->has_lease || facts->listed_network;
+    if (!facts->submission || has_proof || facts->sender_is_null || !may_use_lease(keeper, binding) ||
+        directory_resolve(&keeper->directory, slice_of(t->sender), &task->arena, &found) != STATUS_OK)
+        return;
+    for (const struct target *target = found.targets; target; target = target->next) {
+        const struct account *account = target->account ? directory_account(&keeper->directory, target->account) : NULL;
+        const struct lease *lease = account && account->enabled ? of_other_family(keeper, t, account) : NULL;
+        if (!lease || !directory_owns(&keeper->directory, account, slice_of(t->sender)))
+            continue;
+        right->facts.other_address = true;
+        right->other = lease;
+        return;
     }
 }
 
@@ -91,10 +133,27 @@ static void log_lease_use(struct task *task, const struct standing *right, const
         LOG_IP("peer", right->lease->peer), LOG_WORD("session", binding->name), LOG_WORD("reason", reason));
 }
 
+/* C104, C096: what was told, and to whom; a neighbour who tries names shows here. */
+static void log_near_miss(const struct standing *right, const struct binding *binding, enum mail_verdict verdict)
+{
+    const struct transaction *t = &binding->transaction;
+    LOG(LOG_INFO, "lease.refused", LOG_TEXT("sender", slice_of(t->sender)), LOG_IP("peer", t->peer),
+        LOG_IP("other", right->other ? right->other->peer : t->peer), LOG_TEXT("helo", slice_of(t->helo)),
+        LOG_WORD("session", binding->name), LOG_WORD("reason", verdict == MAIL_OTHER_HELO ? "other-helo" : "other-family"));
+}
+
 /* A text that a gate calls an address: something@something, or nothing at all. */
 static bool is_address(struct slice text)
 {
     return text.len == 0 || (slice_find_last(text, '@') < text.len && !slice_has_control(text) && slice_is_utf8(text));
+}
+
+static char *text_copy(struct slice text)
+{
+    char *copy = alloc(text.len + 1);
+    if (text.len > 0)
+        memcpy(copy, text.ptr, text.len);
+    return copy;
 }
 
 static struct binding *open_transaction(struct task *task, const struct ask_mail *ask)
@@ -107,9 +166,8 @@ static struct binding *open_transaction(struct task *task, const struct ask_mail
     t->device_port = task->client->role != ROLE_USER;
     t->encrypted = ask->encrypted != 0;
     t->peer = ask->peer;
-    t->sender = alloc(ask->sender.len + 1);
-    if (ask->sender.len > 0)
-        memcpy(t->sender, ask->sender.ptr, ask->sender.len);
+    t->sender = text_copy(ask->sender);
+    t->helo = text_copy(ask->helo);
     return binding;
 }
 
@@ -135,14 +193,19 @@ void serve_mail(struct task *task)
         return;
     }
     struct standing right = standing_of(task, binding);
+    find_other_family(task, binding, &right);
     struct relay_verdict verdict = relay_mail(&right.facts);
     *answer = (struct answer_mail){ .verdict = (uint8_t)verdict.verdict, .proof = (uint8_t)verdict.proof };
     if (verdict.proof == PROOF_LEASE)
         answer->lease = right.lease->id;
+    if (verdict.verdict == MAIL_OTHER_ADDRESS)
+        answer->other = right.other->peer;
     binding->transaction.from_outside = verdict.verdict == MAIL_OK && verdict.proof == PROOF_NONE;
     if (verdict.verdict != MAIL_OK) {
         if (right.lease)
             log_lease_use(task, &right, "lease.refused", verdict.verdict);
+        else if (verdict.verdict == MAIL_OTHER_ADDRESS || verdict.verdict == MAIL_OTHER_HELO)
+            log_near_miss(&right, binding, verdict.verdict);
         binding_end_transaction(task->keeper, binding);
     }
     task_answer(task, STATUS_OK);

@@ -33,13 +33,21 @@ static bool is_from_outside(const struct relay_facts *facts)
     return proof == PROOF_NONE || (proof != PROOF_LOGIN && !may_use_sender(facts, proof));
 }
 
+/* RFC 6409 4.3, also for recipients of ours (C051).  Who nearly has a right is told what is missing. */
+static struct relay_verdict no_proof(const struct relay_facts *facts)
+{
+    if (facts->other_helo)
+        return refused(MAIL_OTHER_HELO);
+    return refused(facts->other_address ? MAIL_OTHER_ADDRESS : MAIL_PROVE_YOURSELF);
+}
+
 struct relay_verdict relay_mail(const struct relay_facts *facts)
 {
     if (is_from_outside(facts))
         return (struct relay_verdict){ MAIL_OK, PROOF_NONE }; /* mail from outside: relay_rcpt() keeps it inside */
     enum proof proof = proof_of(facts);
     if (proof == PROOF_NONE)
-        return refused(MAIL_PROVE_YOURSELF); /* RFC 6409 4.3, also for recipients of ours (C051) */
+        return no_proof(facts);
     if (!may_use_sender(facts, proof))
         return refused(MAIL_FOREIGN_SENDER);
     if (proof == PROOF_LEASE && !facts->lease_has_room)

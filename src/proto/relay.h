@@ -16,6 +16,8 @@ struct relay_facts {
     bool sender_is_theirs;    /* the envelope sender belongs to the account of the login or lease; for a listed network: to any account of ours */
     bool internal_only;       /* the credential may write to our own domains only */
     bool lease_has_room;      /* a message and a recipient are left, or reserved already */
+    bool other_address;       /* an account that owns the sender has a lease at an address of the other family, and here it would do (C104) */
+    bool other_helo;          /* there would be a lease for this sender, but it is pinned to another EHLO name */
     /* recipient; not looked at by relay_mail() */
     bool domain_is_ours;
     bool recipient_exists;    /* account, alias, catch-all, postmaster */

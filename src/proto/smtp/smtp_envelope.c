@@ -317,6 +317,31 @@ static bool needs_tls_first(const struct session *s)
            !networks_have(s->env.settings->relay_networks, s->env.peer);
 }
 
+/* C104: both addresses, for the text of OTHER_ADDRESS. */
+static struct slice both_addresses(struct session *s, struct ip other)
+{
+    struct buf words = BUF(2 * IP_TEXT + 16);
+    struct slice copy = NO_SLICE;
+    enum status status = ip_print(&words, other);
+    if (status == STATUS_OK)
+        status = buf_put(&words, S(" but send from "));
+    if (status == STATUS_OK)
+        status = ip_print(&words, s->env.peer);
+    if (status == STATUS_OK)
+        status = arena_copy(&s->of_command, buf_slice(&words), &copy);
+    buf_done(&words);
+    return status == STATUS_OK ? copy : NO_SLICE;
+}
+
+static struct slice mail_argument(struct session *s, enum smtp_reply reply, const struct answer *answer)
+{
+    if (reply == REPLY_FOREIGN_SENDER)
+        return smtp_of(s)->mail.sender;
+    if (reply == REPLY_OTHER_ADDRESS)
+        return both_addresses(s, answer->mail.other);
+    return reply == REPLY_OTHER_HELO ? smtp_helo(smtp_of(s)) : s->env.settings->hostname;
+}
+
 void smtp_mail_answer(struct session *s, const struct answer *answer)
 {
     struct smtp_transaction *mail = &smtp_of(s)->mail;
@@ -333,7 +358,7 @@ void smtp_mail_answer(struct session *s, const struct answer *answer)
         sender_accepted(s);
         return;
     }
-    sender_refused(s, reply, reply == REPLY_FOREIGN_SENDER ? mail->sender : s->env.settings->hostname);
+    sender_refused(s, reply, mail_argument(s, reply, answer));
 }
 
 /* ---- RCPT ------------------------------------------------------------------------------------------------------------- */

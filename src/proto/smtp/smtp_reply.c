@@ -82,7 +82,7 @@ const struct smtp_reply_row smtp_replies[REPLY_COUNT] = {
     [REPLY_STORE_FAILED]        = { 452, "4.3.0", "The mail store failed, try again later", REFUSAL_TEMPORARY },
     [REPLY_TEMPORARY]           = { 451, "4.3.0", "Temporary failure, try again later", REFUSAL_TEMPORARY },
     [REPLY_LEASE_OVER]          = { 530, "5.7.0", "Your time after the mail check is over: check your mail again: https://$/help/sending", REFUSAL_LEASE_OVER },
-    [REPLY_OTHER_ADDRESS]       = { 530, "5.7.0", "You checked your mail from $", REFUSAL_OTHER_ADDRESS },
+    [REPLY_OTHER_ADDRESS]       = { 530, "5.7.0", "You checked your mail from $: use IPv4 for both, or IPv6 for both, or turn on SMTP AUTH", REFUSAL_OTHER_ADDRESS },
     [REPLY_OTHER_HELO]          = { 530, "5.7.0", "The mail check was made by a device with another EHLO name than <$>", REFUSAL_OTHER_HELO },
     [REPLY_TOO_MANY_RECIPIENTS] = { 452, "4.5.3", "Too many recipients", REFUSAL_MANY_RECIPIENTS },
 
