@@ -48,10 +48,13 @@ enum status keeper_init(struct keeper *keeper, struct settings *settings, struct
     list_init(&keeper->clients);
     list_init(&keeper->delayed);
     list_init(&keeper->claims);
+    list_init(&keeper->offers);
     keeper->listen_fd = -1;
     TRY(keeper->writer->verbs->free_octets(keeper->writer, &disk_free));
     atomic_store(&keeper->disk_free, disk_free);
-    return directory_load(&keeper->directory, keeper->writer);
+    TRY(directory_load(&keeper->directory, keeper->writer));
+    offers_renew(keeper);
+    return STATUS_OK;
 }
 
 void keeper_done(struct keeper *keeper)

@@ -4,11 +4,13 @@
  * runs. */
 #pragma once
 
+#include "base/arena.h"
 #include "keeper/scram.h"
 #include "keeper/vault.h"
 
 struct keeper;
 struct account;
+struct store_device;
 
 /* For the password and the devices of one account. */
 struct credential_plan {
@@ -30,8 +32,22 @@ struct credential {
 /* Both, of a person's password. */
 MUST_USE enum status credential_make(
     const struct credential_plan *plan, struct slice secret, struct credential *out_credential);
-/* A device's keys, both hashes; returns their length. */
-size_t credential_make_device(const struct credential_plan *plan, struct slice secret, char out_scram[SCRAM_BLOB]);
+/* The same of a password whose hash came from elsewhere: MALFORMED where it is none that can be checked within a second. */
+MUST_USE enum status credential_import(struct slice hash, struct credential *out_credential);
+/* Is this the password?  As it was typed, or in the form of RFC 8265. */
+bool credential_verify(struct slice verifier, struct slice secret);
 /* Are these verifiers what the plan would make? */
 bool credential_is_current(const struct credential_plan *plan, struct slice password, struct slice scram);
-bool credential_device_is_current(const struct credential_plan *plan, struct slice scram);
+
+/* A device's keys, by both hashes; returns their length. */
+size_t credential_make_device(const struct credential_plan *plan, struct slice secret, char out_scram[SCRAM_BLOB]);
+/* Copies of the account's devices whose keys are not what the plan would make. */
+struct credential_devices {
+    struct store_device *rows;
+    size_t count;
+};
+MUST_USE enum status credential_collect(const struct credential_plan *plan, const struct account *account,
+    struct arena *arena, struct credential_devices *out_devices);
+/* Makes their keys from the sealed secrets. */
+MUST_USE enum status credential_remake(const struct credential_plan *plan, const char key[32], uint32_t account,
+    struct arena *arena, const struct credential_devices *devices);

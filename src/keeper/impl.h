@@ -33,6 +33,7 @@
 #define TASK_ARENA     (4u << 20) /* octets that one question may need: a page of a list, a large envelope */
 #define LIST_PAGE      100u        /* rows in one page of a list: they fit in LIMIT_FRAME at their longest */
 #define CLAIMS_WAITING 1000u       /* questions for work that may wait at once */
+#define OFFERS_WAITING 1000u       /* gates waiting for another set of mechanisms */
 #define TICK           SECONDS(1)  /* between two rounds of housekeeping */
 #define READERS        2u
 
@@ -93,6 +94,9 @@ struct keeper {
     char cache_key[32];               /* of this process only: names verified passwords in memory */
     char dummies[11][VAULT_VERIFIER]; /* by cost; made when first needed, never changed: pool threads read them */
     struct buf dummy_sealed;          /* what is opened where a name has fewer devices than others */
+    struct list offers;               /* tasks: gates that wait for another set of mechanisms */
+    uint32_t offers_count, offers_serial, offers_mechanisms;
+    uint32_t rehashes;                /* under way */
     uint32_t most_devices;            /* of any account: as many comparisons are made for each name */
     const char *dummy;                /* the verifier that unknown names are checked against (C074) */
 
@@ -161,6 +165,8 @@ void serve_login_digest(struct task *task);
 void serve_scram(struct task *task);
 void serve_login_scram(struct task *task);
 void serve_login_key(struct task *task);
+void serve_offers(struct task *task);
+void offers_renew(struct keeper *keeper); /* devices came or went */
 void login_delayed(struct keeper *keeper); /* those whose time has come */
 void login_forget(struct keeper *keeper, msec now);
 void serve_mail(struct task *task);
@@ -177,6 +183,9 @@ void serve_queue_body(struct task *task);
 void serve_settle(struct task *task);
 void queue_wake(struct keeper *keeper);    /* something was queued, or is due */
 void queue_release(struct keeper *keeper); /* the courier is gone */
+/* The account that a command names. */
+MUST_USE enum status manage_account(struct task *task, struct slice address, struct account **out_account);
+void manage_end_leases(struct keeper *keeper, uint32_t account, uint32_t device); /* device 0: all of them */
 void serve_account_add(struct task *task);
 void serve_account_list(struct task *task);
 void serve_account_password(struct task *task);

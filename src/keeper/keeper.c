@@ -225,6 +225,7 @@ void keeper_stop(struct keeper *keeper)
     stop_listening(keeper);
     drop_waiting(&keeper->delayed);
     drop_waiting(&keeper->claims);
+    drop_waiting(&keeper->offers);
     close_pool(keeper, STAGE_HASH);
     close_pool(keeper, STAGE_READ);
     close_pool(keeper, STAGE_PACK);

@@ -166,6 +166,7 @@ void serve_device_list(struct task *task)
         rows[i] = (struct device_row){ .address = copied(page, device->account->address),
             .name = copied(page, device->name),
             .from = copied(page, device->from),
+            .key = copied(page, device->key),
             .created = device->created,
             .expires = device->expires,
             .last_used = device->last_used,

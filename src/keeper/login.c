@@ -180,6 +180,8 @@ static void judge(struct task *task)
         task_drop(task);
         return;
     }
+    if (login->remade.count > 0 && account && task->status == STATUS_OK)
+        rehash_devices(keeper, account, &login->remade);
     login->reason = reason_against(login, account, device);
     if (login->reason) {
         refuse_wrong(task);
@@ -187,6 +189,8 @@ static void judge(struct task *task)
     }
     if (task->ask.kind == ASK_LOGIN)
         login_remember(keeper, login, task->ask.login.secret);
+    if (task->ask.kind == ASK_LOGIN && login->hashing && login->device == 0)
+        rehash_password(keeper, account, task->ask.login.secret);
     accept_login(task, account, device);
 }
 
@@ -261,14 +265,48 @@ static bool has_share(const struct client *client)
     return client->hash_count < (client->role == ROLE_MX ? LIMIT_HASHES_MX : LIMIT_HASHES_USER);
 }
 
-/* Digests and proofs take microseconds: they do not queue behind passwords that are hashed, nor share their limit. */
-static void begin_quick(struct task *task)
+/* To the pool that takes its time. */
+static void hash(struct task *task, enum status (*work)(struct task *, struct store *))
 {
-    bool digest = task->ask.kind == ASK_LOGIN_DIGEST;
+    struct login *login = task->state;
+    if (!has_share(task->client)) {
+        login_busy(task);
+        return;
+    }
+    login->hashing = true;
+    task->client->hash_count++;
+    task_go(task, STAGE_HASH, work, proved);
+}
+
+/* Digests and proofs take microseconds: they do not queue behind passwords that are hashed, nor share their limit. */
+static void begin_digest(struct task *task)
+{
     if (!collect(task))
         task_answer(task, STATUS_TOO_BIG);
     else
-        task_go(task, STAGE_PACK, digest ? login_prove_digest : login_prove_scram, proved);
+        task_go(task, STAGE_PACK, login_prove_digest, proved);
+}
+
+/* Devices from before there was SCRAM get their keys at its first try: once, that takes longer. */
+static enum status collect_stale(struct task *task)
+{
+    struct login *login = task->state;
+    const struct account *account = directory_account(&task->keeper->directory, login->account);
+    if (!account || !login->try_devices || list_is_empty(&account->devices))
+        return STATUS_OK;
+    login->plan = credential_plan_kept(task->keeper, account);
+    return credential_collect(&login->plan, account, &task->arena, &login->remade);
+}
+
+static void begin_scram(struct task *task)
+{
+    const struct login *login = task->state;
+    if (!collect(task) || collect_stale(task) != STATUS_OK)
+        task_answer(task, STATUS_TOO_BIG);
+    else if (login->remade.count > 0)
+        hash(task, login_prove_remade);
+    else
+        task_go(task, STAGE_PACK, login_prove_scram, proved);
 }
 
 static void begin_password(struct task *task)
@@ -284,13 +322,7 @@ static void begin_password(struct task *task)
         judge(task);
         return;
     }
-    if (!has_share(task->client)) {
-        login_busy(task);
-        return;
-    }
-    login->hashing = true;
-    task->client->hash_count++;
-    task_go(task, STAGE_HASH, login_prove, proved);
+    hash(task, login_prove);
 }
 
 /* The key was proved in the gate's TLS; which device has it is looked up here, at each login (C066). */
@@ -484,7 +516,7 @@ void serve_login(struct task *task)
 
 void serve_login_digest(struct task *task)
 {
-    serve_with(task, begin_quick);
+    serve_with(task, begin_digest);
 }
 
 void serve_login_key(struct task *task)
@@ -500,6 +532,6 @@ void serve_login_scram(struct task *task)
     /* At once, before any delay: the nonce is gone, whatever comes of it. */
     if (!login_scram_fits(task, login))
         login->reason = "scram-nonce";
-    login->begin = begin_quick;
+    login->begin = begin_scram;
     login_delay(task);
 }

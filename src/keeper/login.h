@@ -6,6 +6,7 @@
  * login_found(). */
 #pragma once
 
+#include "keeper/credential.h"
 #include "keeper/impl.h"
 #include "keeper/scram.h"
 
@@ -23,6 +24,8 @@ struct login {
     bool encrypted, try_person, try_devices;
     struct slice verifier, scram, dummy;
     struct candidate *candidates;
+    struct credential_plan plan;         /* for `remade` */
+    struct credential_devices remade;    /* devices without SCRAM's keys */
     size_t candidate_count, comparisons; /* comparisons: made whoever it is, so that their number tells nothing */
     uint32_t device;                     /* whose secret it was */
     bool right, hashing, known;          /* known: without hashing */
@@ -46,6 +49,8 @@ void login_busy(struct task *task);
 enum status login_prove(struct task *task, struct store *none);
 enum status login_prove_digest(struct task *task, struct store *none);
 enum status login_prove_scram(struct task *task, struct store *none);
+/* First makes the keys of devices that have none yet. */
+enum status login_prove_remade(struct task *task, struct store *none);
 
 /* ---- login_scram.c ---- */
 enum scram_hash login_scram_hash(uint8_t mechanism);
@@ -54,6 +59,12 @@ uint32_t login_scram_rounds(
     const struct keeper *keeper, const struct account *account, const uint8_t salt[SCRAM_SALT], enum scram_hash hash);
 /* Is this the second half of what the session began, with the nonce that it was given?  That nonce is gone then (C085). */
 bool login_scram_fits(struct task *task, const struct login *login);
+
+/* ---- rehash.c: in the background, after a login ---- */
+/* Where the settings want other verifiers of this password than there are. */
+void rehash_password(struct keeper *keeper, const struct account *account, struct slice secret);
+/* Keeps keys that were made for a login. */
+void rehash_devices(struct keeper *keeper, const struct account *account, const struct credential_devices *devices);
 
 /* ---- login_cache.c ---- */
 bool login_know_again(struct keeper *keeper, struct login *login, struct slice secret);

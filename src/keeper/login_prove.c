@@ -67,7 +67,7 @@ enum status login_prove(struct task *task, struct store *none)
         return STATUS_OK;
     /* The same work where there is no such person, or he has no password, or it may not be used here. */
     bool real = login->account && login->try_person && login->verifier.len > 0;
-    bool fits = vault_verify(real ? login->verifier : login->dummy, ask->login.secret);
+    bool fits = credential_verify(real ? login->verifier : login->dummy, ask->login.secret);
     login->right = real && fits;
     return STATUS_OK;
 }
@@ -105,4 +105,15 @@ enum status login_prove_scram(struct task *task, struct store *none)
     /* Last: where a device's secret is also the person's, the person's it is. */
     try_keys(task, login->scram, 0, login->account && login->try_person);
     return STATUS_OK;
+}
+
+enum status login_prove_remade(struct task *task, struct store *none)
+{
+    struct login *login = task->state;
+    TRY(credential_remake(&login->plan, task->keeper->key, login->account, &task->arena, &login->remade));
+    for (size_t i = 0; i < login->remade.count; i++)
+        for (size_t j = 0; j < login->candidate_count; j++)
+            if (login->candidates[j].device == login->remade.rows[i].id)
+                login->candidates[j].scram = login->remade.rows[i].scram;
+    return login_prove_scram(task, none);
 }

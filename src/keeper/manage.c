@@ -1,4 +1,5 @@
-/* manage.c - what the command line changes: accounts and devices.  names.c has aliases and domains, list.c the lists.
+/* manage.c - what the command line changes: accounts.  device.c has devices, names.c aliases and domains, list.c
+ * the lists.
  *
  * The store first, then the directory in memory, then the answer: a command returns when its change is in force. */
 #include "base/secret.h"
@@ -20,30 +21,16 @@ enum status keeper_key(struct slice text, struct arena *arena, struct slice *out
 /* State of all tasks in here. */
 struct change {
     struct store_account account;
-    struct store_device device;
-    struct buf sealed;
     uint32_t id;
-    uint32_t *ids; /* devices to be removed */
-    uint32_t count;
     struct credential_plan plan;
     struct credential made;
+    struct credential_devices devices;
     bool enabled, pop_before_smtp, had_leases;
-    char password[VAULT_PASSWORD];
 };
-
-static void discard(struct task *task)
-{
-    struct change *change = task->state;
-    wipe(change->password, sizeof change->password);
-    buf_done(&change->sealed);
-}
 
 static struct change *change_new(struct task *task)
 {
-    struct change *change = task_state(task, sizeof *change);
-    change->sealed = BUF(LIMIT_SECRET + 64);
-    task->discard = discard;
-    return change;
+    return task_state(task, sizeof(struct change));
 }
 
 static struct slice made_scram(const struct change *change)
@@ -56,8 +43,7 @@ static void log_change(const char *event, struct slice account)
     LOG(LOG_INFO, event, LOG_TEXT("account", account));
 }
 
-/* The account that a command names. */
-static enum status find_account(struct task *task, struct slice address, struct account **out_account)
+enum status manage_account(struct task *task, struct slice address, struct account **out_account)
 {
     struct slice key;
     TRY(keeper_key(address, &task->arena, &key, NULL));
@@ -65,7 +51,7 @@ static enum status find_account(struct task *task, struct slice address, struct 
     return *out_account ? STATUS_OK : STATUS_NOT_FOUND;
 }
 
-static void end_leases(struct keeper *keeper, uint32_t account, uint32_t device)
+void manage_end_leases(struct keeper *keeper, uint32_t account, uint32_t device)
 {
     lease_revoke(&keeper->leases, account, device, NULL, LEASE_CHANGED, keeper_now(keeper));
     pin_forget(&keeper->pins, account, device);
@@ -74,13 +60,17 @@ static void end_leases(struct keeper *keeper, uint32_t account, uint32_t device)
 /* ---- ACCOUNT_ADD ----------------------------------------------------------------------------------------------------
  */
 
+/* The new verifiers, and those of devices that must go with them. */
 static enum status hash_work(struct task *task, struct store *none)
 {
     struct change *change = task->state;
-    struct slice secret =
-        task->ask.kind == ASK_ACCOUNT_ADD ? task->ask.account_add.secret : task->ask.account_password.secret;
+    bool is_new = task->ask.kind == ASK_ACCOUNT_ADD;
+    struct slice secret = is_new ? task->ask.account_add.secret : task->ask.account_password.secret;
     (void)none;
-    return credential_make(&change->plan, secret, &change->made);
+    if (is_new ? task->ask.account_add.hashed : task->ask.account_password.hashed)
+        return credential_import(secret, &change->made);
+    TRY(credential_make(&change->plan, secret, &change->made));
+    return credential_remake(&change->plan, task->keeper->key, change->id, &task->arena, &change->devices);
 }
 
 static enum status check_new_account(struct task *task)
@@ -165,8 +155,16 @@ void serve_account_add(struct task *task)
 
 static enum status password_work(struct task *task, struct store *store)
 {
-    struct change *change = task->state;
-    return store->verbs->account_password(store, change->id, slice_of(change->made.password), made_scram(change));
+    const struct change *change = task->state;
+    struct slice password = slice_of(change->made.password);
+    struct store_rehash rehash = { .account = change->id,
+        .expected = password,
+        .password = password,
+        .scram = made_scram(change),
+        .devices = change->devices.rows,
+        .device_count = change->devices.count };
+    TRY(store->verbs->account_password(store, change->id, password, made_scram(change)));
+    return change->devices.count == 0 ? STATUS_OK : store->verbs->account_rehash(store, &rehash);
 }
 
 static void password_set(struct task *task)
@@ -175,7 +173,10 @@ static void password_set(struct task *task)
     if (task->status == STATUS_OK) {
         /* Sessions and leases of the old one end (C093). */
         directory_set_password(&task->keeper->directory, change->id, slice_of(change->made.password), made_scram(change));
-        end_leases(task->keeper, change->id, 0);
+        for (size_t i = 0; i < change->devices.count; i++)
+            directory_rehash_device(
+                &task->keeper->directory, change->devices.rows[i].id, change->devices.rows[i].scram);
+        manage_end_leases(task->keeper, change->id, 0);
         log_change("account.password", task->ask.account_password.address);
     }
     task_answer(task, task->status);
@@ -195,7 +196,7 @@ void serve_account_password(struct task *task)
     struct account *account = NULL;
     enum status status = task_keep(task);
     if (status == STATUS_OK)
-        status = find_account(task, task->ask.account_password.address, &account);
+        status = manage_account(task, task->ask.account_password.address, &account);
     if (status == STATUS_OK && task->ask.account_password.secret.len == 0)
         status = STATUS_MALFORMED;
     if (status != STATUS_OK) {
@@ -204,7 +205,12 @@ void serve_account_password(struct task *task)
     }
     change->id = account->id;
     change->plan = credential_plan_new(task->keeper, account->address);
-    task_go(task, STAGE_HASH, hash_work, password_hashed);
+    if (!task->ask.account_password.hashed)
+        status = credential_collect(&change->plan, account, &task->arena, &change->devices);
+    if (status != STATUS_OK)
+        task_answer(task, status);
+    else
+        task_go(task, STAGE_HASH, hash_work, password_hashed);
 }
 
 static enum status set_work(struct task *task, struct store *store)
@@ -219,7 +225,7 @@ static void account_set(struct task *task)
     if (task->status == STATUS_OK) {
         directory_set(&task->keeper->directory, change->id, change->enabled, change->pop_before_smtp);
         if (!change->enabled || (change->had_leases && !change->pop_before_smtp))
-            end_leases(task->keeper, change->id, 0); /* C108; a device's opens anew with its next login */
+            manage_end_leases(task->keeper, change->id, 0); /* C108; a device's opens anew with its next login */
         LOG(LOG_INFO, "account.set", LOG_TEXT("account", task->ask.account_set.address),
             LOG_NUMBER("enabled", change->enabled), LOG_NUMBER("pop_before_smtp", change->pop_before_smtp));
     }
@@ -233,7 +239,7 @@ void serve_account_set(struct task *task)
     struct account *account = NULL;
     enum status status = task_keep(task);
     if (status == STATUS_OK)
-        status = find_account(task, ask->address, &account);
+        status = manage_account(task, ask->address, &account);
     if (status == STATUS_OK && (ask->enabled > 2 || ask->pop_before_smtp > 2))
         status = STATUS_MALFORMED;
     if (status != STATUS_OK) {
@@ -256,8 +262,9 @@ static void account_removed(struct task *task)
 {
     struct change *change = task->state;
     if (task->status == STATUS_OK) {
-        end_leases(task->keeper, change->id, 0);
+        manage_end_leases(task->keeper, change->id, 0);
         directory_remove_account(&task->keeper->directory, change->id);
+        offers_renew(task->keeper);
         log_change("account.removed", task->ask.account.address);
     }
     task_answer(task, task->status);
@@ -269,131 +276,11 @@ void serve_account_remove(struct task *task)
     struct account *account = NULL;
     enum status status = task_keep(task);
     if (status == STATUS_OK)
-        status = find_account(task, task->ask.account.address, &account);
+        status = manage_account(task, task->ask.account.address, &account);
     if (status != STATUS_OK) {
         task_answer(task, status);
         return;
     }
     change->id = account->id;
     task_go(task, STAGE_WRITE, remove_work, account_removed);
-}
-
-/* ---- devices --------------------------------------------------------------------------------------------------------
- */
-
-static enum status device_add_work(struct task *task, struct store *store)
-{
-    struct change *change = task->state;
-    return store->verbs->device_add(store, &change->device, &change->id);
-}
-
-static void device_added(struct task *task)
-{
-    struct change *change = task->state;
-    if (task->status == STATUS_OK) {
-        change->device.id = change->id;
-        directory_put_device(&task->keeper->directory, &change->device);
-        task->answer.device_add.secret = slice_of(change->password);
-        LOG(LOG_INFO, "device.added", LOG_TEXT("account", task->ask.device_add.address),
-            LOG_TEXT("device", change->device.name));
-    }
-    task_answer(task, task->status);
-}
-
-static enum status make_device(struct task *task, struct change *change)
-{
-    const struct ask_device_add *ask = &task->ask.device_add;
-    struct account *account;
-    struct network *rows;
-    struct networks networks;
-    size_t count = 0;
-    TRY(find_account(task, ask->address, &account));
-    if (ask->name.len == 0 || slice_has_control(ask->name) || !slice_is_utf8(ask->name))
-        return STATUS_MALFORMED;
-    TRY(directory_networks(ask->from, &rows, &networks));
-    release(rows);
-    for (struct list *node = account->devices.next; node != &account->devices; node = node->next)
-        count++;
-    if (directory_find_device(account, ask->name))
-        return STATUS_EXISTS;
-    if (count >= LIMIT_CREDENTIALS)
-        return STATUS_TOO_BIG;
-    vault_password(change->password);
-    TRY(vault_seal(task->keeper->key, account->id, ask->name, slice_of(change->password), &change->sealed));
-    change->device = (struct store_device){ .account = account->id,
-        .name = ask->name,
-        .sealed = buf_slice(&change->sealed),
-        .from = ask->from,
-        .created = clock_wall(),
-        .expires = ask->expires,
-        .mechanisms = ask->mechanisms,
-        .rights = ask->rights };
-    /* Only mechanisms, or only "internal-only", were named: then every protocol is meant. */
-    if (!(change->device.rights & RIGHTS_ALL))
-        change->device.rights |= RIGHTS_ALL;
-    return STATUS_OK;
-}
-
-void serve_device_add(struct task *task)
-{
-    struct change *change = change_new(task);
-    enum status status = task_keep(task);
-    if (status == STATUS_OK)
-        status = make_device(task, change);
-    if (status != STATUS_OK)
-        task_answer(task, status);
-    else
-        task_go(task, STAGE_WRITE, device_add_work, device_added);
-}
-
-static enum status revoke_work(struct task *task, struct store *store)
-{
-    struct change *change = task->state;
-    for (uint32_t i = 0; i < change->count; i++)
-        TRY(store->verbs->device_remove(store, change->ids[i]));
-    return STATUS_OK;
-}
-
-static void revoked(struct task *task)
-{
-    struct change *change = task->state;
-    for (uint32_t i = 0; task->status == STATUS_OK && i < change->count; i++) {
-        end_leases(task->keeper, change->id, change->ids[i]);
-        directory_remove_device(&task->keeper->directory, change->ids[i]);
-    }
-    if (task->status == STATUS_OK)
-        LOG(LOG_INFO, "device.revoked", LOG_TEXT("account", task->ask.device_revoke.address),
-            LOG_TEXT("device", task->ask.device_revoke.name), LOG_NUMBER("count", change->count));
-    task->answer.count.count = change->count;
-    task_answer(task, task->status);
-}
-
-static enum status pick_devices(struct task *task, struct change *change)
-{
-    const struct ask_device_revoke *ask = &task->ask.device_revoke;
-    struct account *account;
-    TRY(find_account(task, ask->address, &account));
-    change->id = account->id;
-    change->ids = arena_take_rows(&task->arena, LIMIT_CREDENTIALS, sizeof *change->ids);
-    if (!change->ids)
-        return STATUS_TOO_BIG;
-    for (struct list *node = account->devices.next; node != &account->devices && change->count < LIMIT_CREDENTIALS;
-         node = node->next) {
-        const struct device *device = list_element(node, struct device, node);
-        if (ask->name.len == 0 || slice_equal(device->name, ask->name))
-            change->ids[change->count++] = device->id;
-    }
-    return ask->name.len > 0 && change->count == 0 ? STATUS_NOT_FOUND : STATUS_OK;
-}
-
-void serve_device_revoke(struct task *task)
-{
-    struct change *change = change_new(task);
-    enum status status = task_keep(task);
-    if (status == STATUS_OK)
-        status = pick_devices(task, change);
-    if (status != STATUS_OK)
-        task_answer(task, status);
-    else
-        task_go(task, STAGE_WRITE, revoke_work, revoked);
 }

@@ -39,8 +39,21 @@ static enum status drop_list_work(struct task *task, struct store *store)
         store, reading->account, &task->ask.drop_list, &task->arena, &task->answer.drop_list);
 }
 
+/* A device that may only open leases sees an empty maildrop: what such devices read, they delete. */
+static bool reads_mail(const struct task *task)
+{
+    const struct binding *binding = binding_find(task->keeper, task->client, task->session);
+    must(binding);
+    return (binding->rights & (binding->protocol == PROTOCOL_IMAP ? RIGHT_IMAP : RIGHT_POP3)) != 0;
+}
+
 void serve_drop_list(struct task *task)
 {
+    if (!reads_mail(task)) {
+        task->answer.drop_list = (struct answer_drop_list){ .uidvalidity = 1 };
+        task_answer(task, STATUS_OK);
+        return;
+    }
     reading_new(task);
     task_go(task, STAGE_READ, drop_list_work, task_finish); /* the ask has no slices: it needs no copy */
 }
@@ -107,6 +120,10 @@ static enum status fetch_work(struct task *task, struct store *store)
 
 void serve_fetch(struct task *task)
 {
+    if (!reads_mail(task)) {
+        task_answer(task, STATUS_DENIED);
+        return;
+    }
     reading_new(task);
     task_go(task, STAGE_READ, fetch_work, task_finish);
 }
@@ -132,6 +149,10 @@ static void expunged(struct task *task)
 void serve_expunge(struct task *task)
 {
     struct rows ranges = task->ask.expunge.ranges;
+    if (!reads_mail(task)) {
+        task_answer(task, STATUS_DENIED);
+        return;
+    }
     reading_new(task);
     enum status status = task_keep(task);
     /* Ascending, as an honest gate has them: so that no UID is looked for twice, and all of it costs one walk. */

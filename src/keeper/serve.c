@@ -15,6 +15,7 @@ static void (*const handlers[ASK_KINDS])(struct task *) = {
     [ASK_SCRAM]            = serve_scram,
     [ASK_LOGIN_SCRAM]      = serve_login_scram,
     [ASK_LOGIN_KEY]        = serve_login_key,
+    [ASK_OFFERS]           = serve_offers,
     [ASK_MAIL]             = serve_mail,
     [ASK_RCPT]             = serve_rcpt,
     [ASK_STAGE]            = serve_stage,

@@ -65,6 +65,8 @@ bool vault_verify(struct slice verifier, struct slice secret)
         return false;
     memset(text, 0, sizeof text);
     memcpy(text, verifier.ptr, verifier.len);
+    if (!slice_starts(verifier, S("$argon2")))
+        return vault_verify_crypt(verifier, secret);
     return crypto_pwhash_str_verify(text, secret.ptr, secret.len) == 0;
 }
 

@@ -12,9 +12,15 @@
 void vault_init(void); /* once, before the jail */
 /* cost 1 (under 0.1 ms, for tests) to 10; 5 is about 16 ms and 19 MiB. */
 MUST_USE enum status vault_hash(uint32_t cost, struct slice secret, char out_verifier[VAULT_VERIFIER]);
+/* Also of imported ones. */
 bool vault_verify(struct slice verifier, struct slice secret);
+/* A hash made elsewhere, as it is kept: what crypt(3) knows, and Argon2; a "{SCHEME}" in front is left out.  MALFORMED
+ * where it is none of these, not whole, or would take longer than about a second.  Hashes once: on a pool thread only. */
+MUST_USE enum status vault_import(struct slice text, char out_verifier[VAULT_VERIFIER]);
 /* Is it what vault_hash() makes at this cost? */
 bool vault_is_current(struct slice verifier, uint32_t cost);
+/* crypt(3): for vault.c. */
+bool vault_verify_crypt(struct slice verifier, struct slice secret);
 /* Encrypted, and bound to account and device name: moved elsewhere it does not open (C235). */
 MUST_USE enum status vault_seal(
     const char key[32], uint32_t account, struct slice device, struct slice secret, struct buf *out);
