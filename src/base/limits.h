@@ -29,6 +29,7 @@
 #define LIMIT_SESSION_JUNK 100         /* NOOP, RSET, VRFY, HELP without mail between (C229) */
 #define LIMIT_LOGIN_FAILURES 10        /* in one session, then 421 (DESIGN section 9) */
 #define LIMIT_SESSION_TOLD 5           /* refusals of one session that a gate tells the keeper for `ekirei why` */
+#define LIMIT_SESSION_TOLD 5           /* refusals of one session that a gate tells the keeper for `ekirei why` */
 #define LIMIT_TRANSACTIONS 100000      /* messages in one session before a polite 421: nobody keeps a worker for ever */
 
 /* Messages */

@@ -109,6 +109,8 @@ enum status post_ask(void *context, struct conn *conn, const struct ask *ask)
     if (!gate->keeper || visitor->line != gate->line)
         return refuse(ask, STATUS_AWAY);
     struct frame frame = { .session = visitor->id, .ask = *ask };
+    if (ask->kind == ASK_REFUSED) /* of strangers, too, and it binds nothing */
+        return channel_put(gate->keeper, &frame);
     if (ask_defs[ask->kind].silent) {
         bool is_known = visitor->owes_end;
         visitor->owes_end = is_known && ask->kind != ASK_END_SESSION;

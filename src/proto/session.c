@@ -322,6 +322,34 @@ struct ask *session_ask(struct session *s, enum ask_kind kind)
     return ask;
 }
 
+static bool is_pop3(enum service service)
+{
+    return service == SERVICE_POP3 || service == SERVICE_POP3S || service == SERVICE_LEGACY_POP3 || service == SERVICE_LEGACY_POP3S;
+}
+
+/* One at a time: so the other asks have the room that they always had. */
+static bool is_telling(const struct session *s)
+{
+    for (uint8_t i = 0; s->ask_first < s->ask_count && i < s->ask_count; i++)
+        if (s->asks[i].kind == ASK_REFUSED)
+            return true;
+    return false;
+}
+
+void session_tell(struct session *s, uint32_t refusal, struct slice name)
+{
+    bool fits = name.len <= LIMIT_ADDRESS && slice_is_utf8(name) && !slice_has_control(name), had_asked = s->has_asked;
+    struct slice copy = NO_SLICE;
+    if (s->gone || is_telling(s) || s->told >= LIMIT_SESSION_TOLD)
+        return;
+    if (fits && arena_copy(&s->of_command, name, &copy) != STATUS_OK)
+        copy = NO_SLICE;
+    s->told++;
+    session_ask(s, ASK_REFUSED)->refused = (struct ask_refused){ .name = copy, .session = session_name(s), .peer = s->env.peer,
+        .code = refusal, .protocol = is_pop3(s->env.service) ? PROTOCOL_POP3 : PROTOCOL_SMTP };
+    s->has_asked = had_asked; /* it binds nothing that would have to be forgotten */
+}
+
 struct buf *session_body(struct session *s) { return &s->body; }
 
 void session_body_over(struct session *s)

@@ -19,7 +19,7 @@ struct protocol {
     void (*close)(struct session *s);                    /* frees what the arenas do not hold; may be NULL */
 };
 
-#define SESSION_ASKS 3 /* waiting at once: one with an answer and the silent ones around it */
+#define SESSION_ASKS 4 /* waiting at once: one with an answer, the silent ones around it, and a refusal that is told */
 
 struct queued_note;
 
@@ -39,7 +39,7 @@ struct session {
     struct arena of_notes;
     struct queued_note *notes, *last_note;
     uint8_t note_count;
-    uint8_t ask_first, ask_count;
+    uint8_t ask_first, ask_count, told;
     struct ask asks[SESSION_ASKS];
     struct buf out, body;
     bool out_given, body_given, ask_given;
@@ -60,6 +60,9 @@ bool session_is_stopped(const struct session *s);
 /* Zeroed; the caller fills it in; what its slices point at must outlive the wish.  The secret of a login is
  * overwritten in place once the driver has had it. */
 struct ask *session_ask(struct session *s, enum ask_kind kind);
+/* The keeper is told of a refusal of ours, for `ekirei why`; at most LIMIT_SESSION_TOLD a session.  `name`: what was typed, or the
+ * account's; copied, and left out where it is no name. */
+void session_tell(struct session *s, uint32_t refusal, struct slice name);
 /* The body piece that goes out next: engines append to it; it is empty at every call of feed. */
 struct buf *session_body(struct session *s);
 /* After a message: a large body piece's memory goes back. */

@@ -66,7 +66,8 @@ void pop3_reply_about(struct session *s, enum pop3_reply reply, struct slice wha
 {
     must(reply < POP3_REPLIES && pop3_replies[reply].status);
     const struct pop3_reply_row *row = &pop3_replies[reply];
-    struct slice text = slice_of(row->text[pop3_of(s)->language]);
+    const struct pop3 *p = pop3_of(s);
+    struct slice text = slice_of(row->text[p->language]);
     size_t mark = slice_find(text, '#');
     session_send(s, slice_of(row->status));
     session_send(s, S(" "));
@@ -77,6 +78,8 @@ void pop3_reply_about(struct session *s, enum pop3_reply reply, struct slice wha
     if (row->refusal != REFUSAL_NONE)
         session_print(s, " [EK-%u]", (unsigned)row->refusal);
     session_send(s, S("\r\n"));
+    if (row->told)
+        session_tell(s, row->refusal, p->account.len > 0 ? p->account : (struct slice){ p->name, p->name_len });
 }
 
 void pop3_reply_number(struct session *s, enum pop3_reply reply, uint64_t number)

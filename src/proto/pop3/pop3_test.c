@@ -16,6 +16,7 @@ static struct settings settings;
 static struct session *s;
 static struct buf out = BUF(64u << 20), notes = BUF(1u << 20);
 static struct ask asked;      /* kind ASK_NONE: nothing is asked */
+static uint32_t told;         /* the keeper, of a refusal of ours: its number */
 static bool closed, wants_tls;
 static msec now;
 
@@ -31,7 +32,9 @@ static void drain(void)
             put(&out, wish.bytes);
             break;
         case WISH_ASK:
-            if (wish.ask->kind != ASK_END_SESSION)
+            if (wish.ask->kind == ASK_REFUSED)
+                told = wish.ask->refused.code;
+            else if (wish.ask->kind != ASK_END_SESSION)
                 asked = *wish.ask;
             break;
         case WISH_TLS:
@@ -578,6 +581,7 @@ static void test_c085_apop(void **state)
     say("APOP a 00112233445566778899aabbccddeeff\r\n");
     expect("-ERR [AUTH] you must use TLS first: STLS, or port 995 [EK-2]\r\n");
     assert_int_equal(asked.kind, ASK_NONE);
+    assert_int_equal(told, REFUSAL_NEEDS_TLS);
     settings.auth_apop_without_tls = true;
     say("APOP a 00112233445566778899aabbccddee\r\nAPOP a 00112233445566778899aabbccddeegg\r\nAPOP a\r\n");
     expect("-ERR wrong arguments [EK-62]\r\n-ERR wrong arguments [EK-62]\r\n-ERR wrong arguments [EK-62]\r\n");

@@ -90,8 +90,16 @@ static const struct extension extensions[] = {
 
 /* ---- refusals and ends ---------------------------------------------------------------------------------------------- */
 
+static void tell(struct session *s, enum smtp_reply reply)
+{
+    const struct smtp *smtp = smtp_of(s);
+    if (smtp_replies[reply].told)
+        session_tell(s, smtp_replies[reply].refusal, smtp->account.len > 0 ? smtp->account : smtp->mail.sender);
+}
+
 static void close_with(struct session *s, enum smtp_reply reply)
 {
+    tell(s, reply);
     smtp_say(s, reply, NO_SLICE);
     smtp_reset(s);
     session_want_close(s);
@@ -116,6 +124,7 @@ void smtp_refuse(struct session *s, enum smtp_reply reply, struct slice argument
 {
     struct smtp *smtp = smtp_of(s);
     note_refusal(s, reply, argument);
+    tell(s, reply);
     smtp_say(s, reply, argument);
     if (smtp_replies[reply].code >= 500)
         smtp->errors++;
