@@ -97,6 +97,12 @@ static const struct config_setting table[] = {
 
     YESNO("pop_before_smtp.pin_helo", lease_pin_helo, "no", "the EHLO name with which an account first used a lease is the only one for its leases from then on"),
 
+    TEXT("policy.listen",           policy_listen, "127.0.0.1:10040", "address:port, unix:path", "where 'ekirei policy' answers Postfix; listen.port_offset is not added"),
+    TEXT("policy.reports",          policy_reports, "127.0.0.1:10041", "address:port, unix:path", "where 'ekirei policy' is told of logins at a mailbox server beside us"),
+    TEXT("policy.senders",          policy_senders, "", "a file", "lines 'login address...': what a login may send as beside its own name; @domain is any address there; relative to the data folder"),
+    TEXT("policy.domain",           policy_domain, "", "a domain", "added to reported login names that have none"),
+    YESNO("policy.refuse",          policy_refuse, "no", "tell who has neither login nor lease what to do, instead of leaving it to Postfix; for submission only"),
+
     TIME("mx.greeting_delay",       mx_greeting_delay, "0s", "0s-10s", "strangers wait so long for the greeting on port 25; who talks before it is no mail server and is refused"),
     TIME("pop3.login_delay",        pop3_login_delay, "0s", "0s-1h", "least time between two POP3 logins of one account (RFC 2449 6.5)"),
 
@@ -104,6 +110,7 @@ static const struct config_setting table[] = {
     NUMBER("users.user",            uid_user, "0", "user id", IDS, "as root: whom the user processes become"),
     NUMBER("users.keeper",          uid_keeper, "0", "user id", IDS, "as root: whom the keeper becomes; owner of the store"),
     NUMBER("users.courier",         uid_courier, "0", "user id", IDS, "as root: whom the courier becomes"),
+    NUMBER("users.policy",          uid_policy, "0", "user id", IDS, "as root: whom 'ekirei policy' becomes; 0: ekirei-policy, or an id that nobody has"),
 };
 /* clang-format on */
 
@@ -200,7 +207,7 @@ enum status config_set(struct settings *settings, struct slice name, struct slic
 
 static bool uids_clash(const struct settings *s)
 {
-    const uint32_t ids[] = { s->uid_mx, s->uid_user, s->uid_keeper, s->uid_courier };
+    const uint32_t ids[] = { s->uid_mx, s->uid_user, s->uid_keeper, s->uid_courier, s->uid_policy };
     for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++)
         for (size_t j = 0; j < i; j++)
             if (ids[i] != 0 && ids[i] == ids[j])

@@ -22,6 +22,13 @@ enum ctl_option {
     OPTION_PORT_OFFSET,
     OPTION_SET,
     OPTION_ONCE,
+    OPTION_LISTEN,
+    OPTION_REPORTS,
+    OPTION_MAKE_KEY,
+    OPTION_TO,
+    OPTION_KEY,
+    OPTION_LOCAL,
+    OPTION_FAILED,
     /* for every command */
     OPTION_DIR,
     OPTION_JSON,
@@ -30,8 +37,8 @@ enum ctl_option {
 };
 #define WITH(option) (1u << (option))
 
-#define CTL_ARGUMENTS 2u
-#define CTL_SETS      64u /* --set on one command line: more than there are settings */
+#define CTL_ARGUMENTS 3u
+#define CTL_SETS      128u /* --set on one command line: more than there are settings */
 
 struct ctl;
 struct ctl_command {
@@ -152,6 +159,8 @@ int cmd_queue_hold(struct ctl *ctl);
 int cmd_queue_release(struct ctl *ctl);
 int cmd_queue_remove(struct ctl *ctl);
 int cmd_status(struct ctl *ctl);
+int cmd_policy(struct ctl *ctl);
+int cmd_report(struct ctl *ctl);
 int cmd_config_check(struct ctl *ctl);
 int cmd_config_show(struct ctl *ctl);
 int cmd_version(struct ctl *ctl);

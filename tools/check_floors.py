@@ -6,10 +6,10 @@ import re
 import sys
 
 FLOOR = {"base": 0, "mail": 1, "ask": 2, "proto": 3, "net": 4, "store": 4, "jail": 4,
-         "supervisor": 5, "gate": 5, "keeper": 5, "courier": 5, "scribe": 5, "": 6}
+         "supervisor": 5, "gate": 5, "keeper": 5, "courier": 5, "scribe": 5, "policy": 5, "": 6}
 PURE = {"stdint.h", "stddef.h", "stdbool.h", "string.h"}
 LIBRARIES = {"idn2.h", "zstd.h", "openssl/evp.h", "openssl/hmac.h", "openssl/sha.h", "openssl/crypto.h", "iconv.h",
-             "jansson.h", "openssl/bn.h", "openssl/core_names.h", "openssl/ec.h", "openssl/param_build.h",
+             "jansson.h", "openssl/bn.h", "openssl/core_names.h", "openssl/ec.h", "openssl/err.h", "openssl/param_build.h", "openssl/rsa.h",
              "unicase.h", "unictype.h", "uninorm.h", "unistr.h"}
 
 root = pathlib.Path(__file__).resolve().parent.parent / "src"

@@ -160,8 +160,10 @@ static const struct field lease_row[] = {
     F_TEXT(lease_row, address, MOST_ADDRESS), F_TEXT(lease_row, device, LIMIT_DEVICE_NAME), F_TEXT(lease_row, protocol, MOST_WORD), F_TEXT(lease_row, office, MOST_WORD),
     F_IP(lease_row, peer), F_U32(lease_row, id), F_U32(lease_row, seconds_left), F_U32(lease_row, messages_left),
     F_U32(lease_row, recipients_left), END };
+static const struct field shared_row[] = { F_IP(shared_row, network), F_U32(shared_row, accounts), END };
 static const struct field lease_list_answer[] = {
-    F_ROWS(answer_lease_list, rows, lease_row, lease_row, LIMIT_ROWS), F_U8(answer_lease_list, more), END };
+    F_ROWS(answer_lease_list, rows, lease_row, lease_row, LIMIT_ROWS),
+    F_ROWS(answer_lease_list, shared, shared_row, shared_row, LIMIT_ROWS), F_U8(answer_lease_list, more), END };
 static const struct field lease_revoke_ask[] = { F_TEXT(ask_lease_revoke, about, MOST_ADDRESS), END };
 static const struct field queue_row[] = {
     F_TEXT(queue_row, sender, MOST_ADDRESS), F_TEXT(queue_row, recipient, MOST_ADDRESS),
@@ -254,6 +256,8 @@ const char *role_name(enum role role)
         return "keeper";
     case ROLE_SUPERVISOR:
         return "supervisor";
+    case ROLE_POLICY:
+        return "policy";
     case ROLE_NONE:
         break;
     }

@@ -21,6 +21,7 @@ enum role {
     ROLE_CTL = 8,         /* the command line, through the control socket or in its own process */
     ROLE_KEEPER = 16,
     ROLE_SUPERVISOR = 32,
+    ROLE_POLICY = 64,     /* `ekirei policy`: beside other servers, and asks nobody */
 };
 const char *role_name(enum role role); /* "mx", "user", ... */
 

@@ -71,10 +71,15 @@ struct settings {
     struct networks lease_never_networks, lease_office_networks;
     struct slices lease_office_names; /* one for each of the networks; the network itself where none was given */
 
+    struct slice policy_listen, policy_reports; /* address:port, or unix:path */
+    struct slice policy_senders;      /* a file; empty: none */
+    struct slice policy_domain;       /* of login names that have none; empty: none */
+    bool policy_refuse;
+
     msec mx_greeting_delay;           /* who talks before the greeting is no mail server */
     msec pop3_login_delay;
 
-    uint32_t uid_mx, uid_user, uid_keeper, uid_courier; /* fixed by init; used when started as root */
+    uint32_t uid_mx, uid_user, uid_keeper, uid_courier, uid_policy; /* fixed by init; used when started as root */
 };
 
 /* The settings of a new generation start with one holder. */

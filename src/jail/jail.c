@@ -50,7 +50,7 @@ static void limit_all(const struct jail_plan *plan)
     if (!logs_to_file())
         limit(RLIMIT_FSIZE, "file-size", plan->file_size);
     /* Where threads are needed, the filter tells them from processes. */
-    if (plan->role == ROLE_MX || plan->role == ROLE_USER)
+    if (plan->role & (ROLE_MX | ROLE_USER | ROLE_POLICY))
         limit(RLIMIT_NPROC, "processes", 0);
 }
 
@@ -115,7 +115,12 @@ static enum status change_user(const struct jail_plan *plan)
             TRY(become(plan->uid));
     }
     TRY(drop_capabilities());
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
+    /* The policy role has no supervisor: who started it may go. */
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+        return STATUS_IO;
+    if (plan->role == ROLE_POLICY)
+        return STATUS_OK;
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
         return STATUS_IO;
     /* A supervisor that died in between would have gone unnoticed. */
     return getppid() == parent ? STATUS_OK : STATUS_AWAY;

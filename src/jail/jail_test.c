@@ -29,9 +29,9 @@
 
 #define UID 64123u
 
-static const enum role roles[] = { ROLE_MX, ROLE_USER, ROLE_COURIER, ROLE_KEEPER };
+static const enum role roles[] = { ROLE_MX, ROLE_USER, ROLE_COURIER, ROLE_KEEPER, ROLE_POLICY };
 #define GATES (ROLE_MX | ROLE_USER)
-#define ALL   (GATES | ROLE_COURIER | ROLE_KEEPER)
+#define ALL   (GATES | ROLE_COURIER | ROLE_KEEPER | ROLE_POLICY)
 
 static char store[] = "/tmp/jail-test-XXXXXX"; /* the keeper's folder */
 static int listening = -1;                     /* on loopback */
@@ -177,10 +177,10 @@ static const struct forbidden {
     { "fork", ALL, try_fork },
     { "ptrace", ALL, try_ptrace },
     { "kill", ALL, try_kill },
-    { "socket inet", GATES | ROLE_KEEPER, try_socket_inet },
+    { "socket inet", GATES | ROLE_KEEPER | ROLE_POLICY, try_socket_inet },
     { "socket unix", ALL, try_socket_unix },
     { "socket netlink", ALL, try_socket_netlink },
-    { "connect", GATES | ROLE_KEEPER, try_connect },
+    { "connect", GATES | ROLE_KEEPER | ROLE_POLICY, try_connect },
     { "connect abstract", ALL, try_connect_abstract },
     { "listen", ALL, try_listen_tcp },
     { "memory to write and run", ALL, try_executable_memory },
@@ -192,17 +192,17 @@ static const struct forbidden {
     { "dumpable", ALL, try_dumpable },
     { "io_uring", ALL, try_io_uring },
     { "bpf", ALL, try_bpf },
-    { "thread", GATES, try_thread },
-    { "connect by sending", GATES | ROLE_KEEPER, try_connect_by_sending },
-    { "connect by a message", GATES | ROLE_KEEPER, try_connect_by_message },
-    { "end a shared listening socket", GATES | ROLE_KEEPER, try_end_listener },
-    { "stop a shared listening socket", GATES | ROLE_KEEPER, try_stop_listener },
+    { "thread", GATES | ROLE_POLICY, try_thread },
+    { "connect by sending", GATES | ROLE_KEEPER | ROLE_POLICY, try_connect_by_sending },
+    { "connect by a message", GATES | ROLE_KEEPER | ROLE_POLICY, try_connect_by_message },
+    { "end a shared listening socket", GATES | ROLE_KEEPER | ROLE_POLICY, try_end_listener },
+    { "stop a shared listening socket", GATES | ROLE_KEEPER | ROLE_POLICY, try_stop_listener },
     { "listen on it again", ALL, try_listen_again },
     { "own a descriptor for another process", ALL, try_owner },
     { "signal by descriptor", ALL, try_signal_by_descriptor },
     { "file lease", ALL, try_file_lease },
-    { "file lock", GATES | ROLE_COURIER, try_lock },
-    { "file in memory", GATES | ROLE_COURIER, try_memory_file },
+    { "file lock", GATES | ROLE_COURIER | ROLE_POLICY, try_lock },
+    { "file in memory", GATES | ROLE_COURIER | ROLE_POLICY, try_memory_file },
     { "socket raw", ALL, try_raw_socket },
     { "socket packet", ALL, try_packet_socket },
     { "socket crypto", ALL, try_crypto_socket },

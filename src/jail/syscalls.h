@@ -24,7 +24,7 @@ struct syscall_row {
     uint64_t mask, value;
 };
 
-#define EVERY   (ROLE_MX | ROLE_USER | ROLE_COURIER | ROLE_KEEPER)
+#define EVERY   (ROLE_MX | ROLE_USER | ROLE_COURIER | ROLE_KEEPER | ROLE_POLICY)
 #define GATES   (ROLE_MX | ROLE_USER)
 #define THREADS (ROLE_KEEPER | ROLE_COURIER)
 #define WHOLE   UINT64_C(0xffffffff)   /* an int */
@@ -49,7 +49,7 @@ static const struct syscall_row syscall_rows[] = {
     HAS_IF(fcntl, EVERY, 1, WHOLE, F_GETFD), HAS_IF(fcntl, EVERY, 1, WHOLE, F_SETFD), HAS_IF(fcntl, EVERY, 1, WHOLE, F_GETFL),
     HAS_IF(fcntl, EVERY, 1, WHOLE, F_SETFL), HAS_IF(fcntl, EVERY, 1, WHOLE, F_DUPFD), HAS_IF(fcntl, EVERY, 1, WHOLE, F_DUPFD_CLOEXEC),
     HAS_IF(fcntl, ROLE_KEEPER, 1, WHOLE, F_GETLK), HAS_IF(fcntl, ROLE_KEEPER, 1, WHOLE, F_SETLK), HAS_IF(fcntl, ROLE_KEEPER, 1, WHOLE, F_SETLKW),
-    HAS_IF(newfstatat, GATES | ROLE_COURIER, 3, WHOLE, AT_EMPTY_PATH), /* how the C library spells fstat() */
+    HAS_IF(newfstatat, GATES | ROLE_COURIER | ROLE_POLICY, 3, WHOLE, AT_EMPTY_PATH), /* how the C library spells fstat() */
     HAS(getsockopt, EVERY), HAS(setsockopt, EVERY), HAS(getsockname, EVERY), HAS(getpeername, EVERY),
     HAS_IF(ioctl, EVERY, 1, WHOLE, FIONBIO), HAS_IF(ioctl, EVERY, 1, WHOLE, FIONREAD), HAS_IF(ioctl, EVERY, 1, WHOLE, FIOCLEX),
     PROBE_IF(ioctl, 1, WHOLE, TCGETS), /* is it a terminal? */
@@ -69,7 +69,7 @@ static const struct syscall_row syscall_rows[] = {
     HAS_IF(tgkill, EVERY, 0, WHOLE, OWN_PID), HAS(exit, EVERY), HAS(exit_group, EVERY),
     HAS_IF(prctl, EVERY, 0, WHOLE, PR_SET_NAME), PROBE_IF(prctl, 0, WHOLE, PR_SET_VMA),
     /* who comes in: strangers, and to the keeper the command line */
-    HAS(accept4, GATES | ROLE_KEEPER),
+    HAS(accept4, GATES | ROLE_KEEPER | ROLE_POLICY),
     /* threads: clone3 hides its flags from the filter and is not there, so that the C library asks clone instead */
     HAS_IF(clone, THREADS, 0, CLONE_THREAD, CLONE_THREAD), HAS(pipe2, THREADS), HAS(socketpair, THREADS), HAS(set_tid_address, THREADS),
     /* who goes out */
