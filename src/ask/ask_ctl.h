@@ -96,8 +96,13 @@ struct lease_row {
     uint32_t id;
     uint32_t seconds_left, messages_left, recipients_left;
 };
+struct shared_row {              /* where nobody gets a lease, because too many accounts come from there */
+    struct ip network;           /* an IPv4 address, or a /64 */
+    uint32_t accounts;           /* that were seen within the hour; not counted further than two above the permitted number */
+};
 struct answer_lease_list {
     struct rows rows;            /* struct lease_row */
+    struct rows shared;          /* struct shared_row, with the first page only; not all where there are very many */
     uint8_t more;
 };
 struct ask_lease_revoke {
