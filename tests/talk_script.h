@@ -1,8 +1,8 @@
 /* talk_script.h - reads a transcript (*.talk) into steps.
  *
  *   # comment
- *   = service submission      mx, submission, submissions, pop3, pop3s
- *   = peer 192.0.2.7          = tls (from the first octet)     = crowded
+ *   = service submission      mx, submission, submissions, pop3, pop3s, legacy-submission, legacy-pop3
+ *   = peer 192.0.2.7          = tls (from the first octet)     = crowded     = early
  *   = set key value           as in ekirei.conf
  *   = whole                   do not cut this one: it depends on what arrives together
  *   C: text                   the client's line, CRLF is added; C lines that stand together arrive together

@@ -280,6 +280,12 @@ struct slice session_name(const struct session *s) { return slice_of(s->name); }
 
 wall session_wall(const struct session *s) { return s->env.started + (s->now - s->opened); }
 
+bool service_is_legacy(enum service service) { return service >= SERVICE_LEGACY_SUBMISSION && service <= SERVICE_LEGACY_POP3S; }
+
+bool session_is_device(const struct session *s) { return networks_have(s->env.settings->legacy_networks, s->env.peer); }
+
+bool session_is_misplaced(const struct session *s) { return service_is_legacy(s->env.service) && !session_is_device(s); }
+
 struct buf *session_out(struct session *s) { return &s->out; }
 
 void session_send(struct session *s, struct slice bytes)

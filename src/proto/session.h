@@ -58,6 +58,8 @@ enum service {
     SERVICE_LEGACY_SUBMISSION, SERVICE_LEGACY_SUBMISSIONS, SERVICE_LEGACY_POP3, SERVICE_LEGACY_POP3S,
     SERVICES
 };
+/* True for those of the last line. */
+bool service_is_legacy(enum service service);
 
 struct session_env {                 /* all that a session will ever know of the world */
     struct settings *settings;       /* the session holds on to it until it is closed */
@@ -68,6 +70,7 @@ struct session_env {                 /* all that a session will ever know of the
     uint64_t seed;                   /* its only randomness */
     uint32_t offers;                 /* set of 1 << enum mechanism that credentials name (answer_offers) */
     wall started;                    /* wall time at `now`; later wall times are started + (now - opened) */
+    bool early;                      /* the peer's first octets were there before it was let in: it does not wait for a greeting */
     bool crowded;                    /* the per-address or total limit is reached: say 421 / -ERR and close */
 };
 

@@ -50,6 +50,10 @@ struct session {
 #define SESSION_NEVER ((msec)UINT64_MAX)
 
 wall session_wall(const struct session *s);
+/* The peer is a device of legacy.networks: what it does not know better is put up with (PITFALLS D56 to D59). */
+bool session_is_device(const struct session *s);
+/* A port for devices alone, and the peer is none: it is turned away at once. */
+bool session_is_misplaced(const struct session *s);
 /* Wishes.  Text beyond LIMIT_SEND_BUFFER that nobody drained is must(): engines stop eating when session_is_full(). */
 void session_send(struct session *s, struct slice bytes);
 void session_print(struct session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));

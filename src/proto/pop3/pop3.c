@@ -313,6 +313,13 @@ static void pop3_open(struct session *s)
         session_want_close(s);
         return;
     }
+    if (session_is_misplaced(s)) {
+        pop3_note(s, "pop3.refused", false, "reason", S("not in legacy.networks"));
+        pop3_reply(s, POP3_DEVICES_ONLY);
+        session_want_close(s);
+        return;
+    }
+    p->line.lenient = session_is_device(s); /* D57 */
     pop3_make_stamp(s);
     pop3_reply_about(s, POP3_GREETING, p->stamp);
     touch(s);

@@ -18,7 +18,7 @@ enum need {
     LANE = 8,      /* a secret may be shown on this connection */
     NOBODY = 16,   /* nobody is logged in */
     LAST = 32,     /* nothing stands behind it: what comes next depends on its reply (RFC 2920 3.1, C015) */
-    LAST_ON_MX = 64, /* the same, but devices and old scripts do it on submission (D58) */
+    LAST_OF_OTHERS = 64, /* the same, but devices and old scripts do it (D58) */
 };
 
 enum argument { ARGUMENT_NONE, ARGUMENT_ANY, ARGUMENT_SOME };
@@ -53,8 +53,8 @@ static enum status put_mechanisms(struct session *s, struct buf *out);
 /* clang-format off */
 static const struct command commands[] = {
     /* verb       legal in               needs                          argument       worth handler        elsewhere           keyword */
-    { "EHLO",     ANY_STATE,             LAST_ON_MX,                    ARGUMENT_SOME, JUNK, cmd_ehlo,      REPLY_NONE,          NULL },
-    { "HELO",     ANY_STATE,             LAST_ON_MX,                    ARGUMENT_SOME, JUNK, cmd_helo,      REPLY_NONE,          NULL },
+    { "EHLO",     ANY_STATE,             LAST_OF_OTHERS,                ARGUMENT_SOME, JUNK, cmd_ehlo,      REPLY_NONE,          NULL },
+    { "HELO",     ANY_STATE,             LAST_OF_OTHERS,                ARGUMENT_SOME, JUNK, cmd_helo,      REPLY_NONE,          NULL },
     { "STARTTLS", IDLE,                  PLAINTEXT | NOBODY | LAST,     ARGUMENT_NONE, JUNK, cmd_starttls,  REPLY_TLS_TOO_LATE,  "STARTTLS" },
     { "AUTH",     SMTP_READY,            LOGIN | EHLO | NOBODY | LANE,  ARGUMENT_SOME, WORK, smtp_cmd_auth, REPLY_LOGIN_IN_MAIL, "AUTH", put_mechanisms },
     { "MAIL",     SMTP_READY,            NOTHING,                       ARGUMENT_SOME, WORK, smtp_cmd_mail, REPLY_NESTED_MAIL,   NULL },
@@ -186,7 +186,7 @@ static enum smtp_reply missing_need(const struct session *s, const struct comman
     const struct smtp *smtp = s->state;
     if ((command->needs & LOGIN) && !smtp_has_login(s))
         return REPLY_NOT_HERE;
-    if ((command->needs & EHLO) && !smtp->esmtp)
+    if ((command->needs & EHLO) && !smtp->esmtp && !smtp->is_device) /* some devices say HELO, then AUTH */
         return REPLY_NEEDS_EHLO;
     if ((command->needs & PLAINTEXT) && s->is_secured)
         return REPLY_TLS_ALREADY; /* C060 */
@@ -201,7 +201,7 @@ static enum smtp_reply refusal(const struct session *s, const struct command *co
 {
     const struct smtp *smtp = s->state;
     /* C015, C052: before all else, or what was meant as a message, or was said in clear, is read as commands behind a 503. */
-    if (smtp->more_behind && ((command->needs & LAST) || ((command->needs & LAST_ON_MX) && !smtp->submission)))
+    if (smtp->more_behind && ((command->needs & LAST) || ((command->needs & LAST_OF_OTHERS) && !smtp->is_device)))
         return REPLY_EARLY_TALK;
     enum smtp_reply missing = missing_need(s, command);
     if (missing != REPLY_NONE)
@@ -271,7 +271,9 @@ static size_t smtp_feed(struct session *s, struct slice wire)
     struct smtp *smtp = smtp_of(s);
     struct slice rest = wire;
     while (rest.len > 0 && !session_is_stopped(s)) {
-        if (smtp->reading == READ_DATA) {
+        if (smtp->reading == READ_NOTHING) {
+            smtp_refuse(s, REPLY_EARLY_BIRD, NO_SLICE);
+        } else if (smtp->reading == READ_DATA) {
             rest = slice_from(rest, smtp_feed_data(s, rest));
             smtp_command_over(s);
         } else if (smtp->reading == READ_CHUNK) {
@@ -416,18 +418,44 @@ static void cmd_http(struct session *s, struct slice argument)
 
 /* ---- events --------------------------------------------------------------------------------------------------------------- */
 
+static void greet(struct session *s)
+{
+    smtp_of(s)->reading = READ_COMMAND;
+    renew_deadline(s);
+    smtp_say(s, REPLY_GREETING, s->env.settings->hostname);
+}
+
+/* C015: a mail server waits for the greeting (RFC 5321 3.1), a bot does not; what it sends without reading is not worth an answer. */
+static void greet_stranger(struct session *s)
+{
+    msec delay = s->env.settings->mx_greeting_delay;
+    if (s->env.early) {
+        smtp_refuse(s, REPLY_EARLY_BIRD, NO_SLICE);
+    } else if (delay > 0) {
+        smtp_of(s)->reading = READ_NOTHING;
+        s->deadline = s->now + delay;
+    } else {
+        greet(s);
+    }
+}
+
 static void smtp_open(struct session *s)
 {
     struct smtp *smtp = smtp_of(s);
     const struct session_env *env = &s->env;
     line_init(&smtp->line, LIMIT_AUTH_LINE);
     smtp->state = SMTP_START;
-    smtp->submission = env->service != SERVICE_MX || networks_have(env->settings->legacy_networks, env->peer);
+    smtp->is_device = smtp->line.lenient = session_is_device(s);
+    smtp->submission = env->service != SERVICE_MX || smtp->is_device;
     renew_deadline(s);
     if (env->crowded)
         close_with(s, REPLY_CROWDED);
+    else if (session_is_misplaced(s))
+        smtp_refuse(s, REPLY_DEVICES_ONLY, NO_SLICE);
+    else if (smtp->submission)
+        greet(s);
     else
-        smtp_say(s, REPLY_GREETING, env->settings->hostname);
+        greet_stranger(s);
 }
 
 static void smtp_answer(struct session *s, const struct answer *answer)
@@ -468,6 +496,10 @@ static void smtp_secured(struct session *s)
 
 static void smtp_expired(struct session *s)
 {
+    if (smtp_of(s)->reading == READ_NOTHING) {
+        greet(s);
+        return;
+    }
     smtp_login_drop(s);
     close_with(s, REPLY_TOO_SLOW);
 }
@@ -481,8 +513,9 @@ static void smtp_hangup(struct session *s)
 
 static void smtp_stop(struct session *s)
 {
-    smtp_of(s)->stopping = true;
-    if (smtp_of(s)->reading == READ_COMMAND && !session_is_waiting(s))
+    struct smtp *smtp = smtp_of(s);
+    smtp->stopping = true;
+    if ((smtp->reading == READ_COMMAND || smtp->reading == READ_NOTHING) && !session_is_waiting(s))
         smtp_command_over(s);
 }
 

@@ -24,7 +24,13 @@ enum smtp_state {
 };
 
 /* What the next octets are. */
-enum smtp_reading { READ_COMMAND, READ_LOGIN, READ_DATA, READ_CHUNK };
+enum smtp_reading {
+    READ_COMMAND,
+    READ_LOGIN,
+    READ_DATA,
+    READ_CHUNK,
+    READ_NOTHING, /* the greeting is held back: who speaks now is no mail server (C015) */
+};
 
 struct smtp_transaction {
     bool submitted;                 /* the sender proved himself: fields may be added, authors are checked */
@@ -58,6 +64,7 @@ struct smtp {
     enum smtp_reading reading;
     bool esmtp, stopping;
     bool submission; /* this listener and peer may submit: AUTH is offered, MAIL is asked; what a message is, its `submitted` says */
+    bool is_device;                      /* of legacy.networks: its habits are put up with, here and nowhere else (D56 to D59) */
     bool more_behind;                    /* input waits behind the line that is being read */
     char helo[LIMIT_DOMAIN];
     uint16_t helo_len;

@@ -5,7 +5,7 @@
 #include "base/must.h"
 #include "mail/trace.h"
 
-#define STAGE_AT    (LIMIT_INLINE_BODY - 8u) /* octets on the wire; what they decode to is never more than the frame may hold */
+#define STAGE_AT    (LIMIT_INLINE_BODY - 8u) /* octets; those that were held back (mail/dot.h) come on top, and the frame still holds them */
 #define PIECE       (1u << 20)               /* octets that are looked at in one go */
 #define PREFIX_ROOM 768u                     /* of nearly every Received field, so that the buffer grows once */
 
@@ -58,10 +58,19 @@ static void take_piece(struct session *s)
     header_scan_feed(&mail->scan, buf_slice(body));
 }
 
-/* More than the frame of a DELIVER may hold is about to come. */
+/* Octets of the wire of which the frame of a DELIVER can hold all that they decode to: as many, or twice as many where LF becomes CRLF. */
+static uint64_t room_inline(const struct smtp_transaction *mail)
+{
+    uint64_t used = mail->dot.repairs_lf ? mail->octets : mail->wire;
+    if (used >= STAGE_AT)
+        return 0;
+    return mail->dot.repairs_lf ? (STAGE_AT - used) / 2 : STAGE_AT - used;
+}
+
+/* More than that is about to come. */
 static bool needs_stage(const struct smtp_transaction *mail)
 {
-    return !mail->staged && mail->failure == REPLY_NONE && mail->wire >= STAGE_AT;
+    return !mail->staged && mail->failure == REPLY_NONE && room_inline(mail) == 0;
 }
 
 static void ask_stage(struct session *s)
@@ -84,7 +93,7 @@ static struct slice next_piece(const struct smtp_transaction *mail, struct slice
 {
     uint64_t most = PIECE;
     if (!mail->staged && mail->failure == REPLY_NONE)
-        most = STAGE_AT - mail->wire;
+        most = room_inline(mail);
     return slice_upto(wire, most < wire.len ? (size_t)most : wire.len);
 }
 
@@ -318,6 +327,8 @@ void smtp_cmd_data(struct session *s, struct slice argument)
         return;
     }
     smtp->mail.began = s->now;
+    smtp->mail.dot.repairs_lf = smtp->is_device;
+    smtp->mail.dot.ends_by_lf = smtp->is_device && smtp->line.by_lf;
     begin_content(s);
     smtp->reading = READ_DATA;
     smtp_say(s, REPLY_GO_DATA, NO_SLICE);

@@ -226,6 +226,27 @@ static enum smtp_reply take_orcpt(struct session *s, struct slice value)
 
 /* ---- paths ------------------------------------------------------------------------------------------------------------ */
 
+/* <path>, or without its brackets where a device says it so (D56). */
+static enum status read_any_path(struct session *s, struct slice *rest, struct address *out_address)
+{
+    struct slice word = NO_SLICE, behind = *rest;
+    if (!smtp_of(s)->is_device || !slice_word(&behind, &word) || word.ptr[0] == '<')
+        return address_path(rest, true, &s->of_transaction, out_address);
+    struct buf path = BUF(LIMIT_PATH);
+    enum status status = buf_print(&path, "<%.*s>", (int)slice_upto(word, LIMIT_PATH).len, word.ptr);
+    struct slice whole = NO_SLICE;
+    if (status == STATUS_OK)
+        status = arena_copy(&s->of_command, buf_slice(&path), &whole); /* the address borrows from it */
+    if (status == STATUS_OK)
+        status = address_path(&whole, true, &s->of_transaction, out_address);
+    if (status == STATUS_OK && whole.len > 0) /* a bracket inside: not this either */
+        status = STATUS_MALFORMED;
+    buf_done(&path);
+    if (status == STATUS_OK)
+        *rest = slice_from(*rest, (size_t)(word.ptr - rest->ptr) + word.len);
+    return status;
+}
+
 /* "FROM:" or "TO:", then the path; white space between is an old habit of clients (D56). */
 static bool read_path(struct session *s, struct slice *rest, struct slice prefix, struct address *out_address,
     struct slice *out_text)
@@ -234,7 +255,7 @@ static bool read_path(struct session *s, struct slice *rest, struct slice prefix
     if (!slice_starts_nocase(*rest, prefix))
         return false;
     *rest = slice_from(*rest, prefix.len);
-    bool fine = address_path(rest, true, &s->of_transaction, out_address) == STATUS_OK &&
+    bool fine = read_any_path(s, rest, out_address) == STATUS_OK &&
                 address_print(&text, out_address) == STATUS_OK &&
                 arena_copy(&s->of_transaction, buf_slice(&text), out_text) == STATUS_OK;
     buf_done(&text);

@@ -30,6 +30,7 @@ const struct smtp_reply_row smtp_replies[REPLY_COUNT] = {
     [REPLY_ENDLESS]             = { 421, "4.3.0", "The message has no end", REFUSAL_ENDLESS, .closes = true },
     [REPLY_NOT_HTTP]            = { 554, "5.5.0", "This is a mail server", REFUSAL_HTTP, .closes = true },
     [REPLY_EARLY_TALK]          = { 554, "5.5.0", "Nothing may be sent before the reply to this", REFUSAL_EARLY_TALK, .closes = true },
+    [REPLY_EARLY_BIRD]          = { 554, "5.5.0", "A mail server waits for the greeting", REFUSAL_EARLY_TALK, .closes = true },
     [REPLY_DEVICES_ONLY]        = { 554, "5.7.1", "This port is for the devices of this office only", REFUSAL_DEVICES_ONLY, .closes = true, .told = true },
     [REPLY_BAD_CHUNK]           = { 501, "5.5.4", "BDAT needs a size, and LAST or nothing behind it", REFUSAL_CHUNKS, .closes = true },
     [REPLY_HUGE_CHUNK]          = { 552, "5.3.4", "The chunk is larger than any message may be", REFUSAL_TOO_LARGE, .closes = true },
