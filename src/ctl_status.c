@@ -13,6 +13,7 @@ static const struct ctl_column lease_columns[] = {
     { "ip", "FROM", COLUMN_TEXT },
     { "protocol", "BY", COLUMN_TEXT },
     { "device", "DEVICE", COLUMN_TEXT },
+    { "office", "OFFICE", COLUMN_TEXT },
     { "seconds_left", "TIME LEFT", COLUMN_SECONDS },
     { "messages_left", "MESSAGES LEFT", COLUMN_NUMBER },
     { "recipients_left", "RECIPIENTS LEFT", COLUMN_NUMBER },
@@ -29,10 +30,23 @@ static json_t *lease_object(const struct lease_row *row)
     ctl_put_text(object, "ip", (struct slice){ ip, len });
     ctl_put_text(object, "protocol", row->protocol);
     ctl_put_text(object, "device", row->device);
+    ctl_put_text(object, "office", row->office);
     ctl_put_number(object, "seconds_left", row->seconds_left);
     ctl_put_number(object, "messages_left", row->messages_left);
     ctl_put_number(object, "recipients_left", row->recipients_left);
     return object;
+}
+
+/* For people only: programs read a list of leases. */
+static void say_shared(const struct ctl *ctl, const struct rows *rows)
+{
+    for (uint32_t at = 0; !ctl->json && at < rows->count; at++) {
+        const struct shared_row *row = row_of(struct shared_row, *rows, at);
+        char ip[IP_TEXT];
+        ip_text(row->network, ip);
+        printf("no leases at %s%s: %u accounts or more were there within the hour, and it is in no pop_before_smtp.office_networks\n",
+            ip, ip_is_v4(row->network) ? "" : "/64", row->accounts);
+    }
 }
 
 int ctl_lease_rows(struct ctl *ctl, struct slice about, json_t *out_rows)
@@ -45,6 +59,7 @@ int ctl_lease_rows(struct ctl *ctl, struct slice about, json_t *out_rows)
         if (code != CTL_DONE)
             return code;
         const struct rows *rows = &answer.lease_list.rows;
+        say_shared(ctl, &answer.lease_list.shared);
         for (uint32_t at = 0; at < rows->count; at++) {
             const struct lease_row *row = row_of(struct lease_row, *rows, at);
             json_array_append_new(out_rows, lease_object(row));

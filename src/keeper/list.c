@@ -225,6 +225,23 @@ void serve_domain_list(struct task *task)
 /* ---- leases ---------------------------------------------------------------------------------------------------------
  */
 
+/* Why some have none: for all, or for the address that is asked about. */
+static bool add_shared(struct task *task, struct slice about)
+{
+    struct keeper *keeper = task->keeper;
+    struct shared_row *rows = arena_take_rows(&task->arena, LIST_PAGE, sizeof *rows);
+    struct ip peer, network;
+    bool is_ip = ip_parse(about, &peer) == STATUS_OK;
+    uint32_t count = 0, accounts;
+    if (!rows || (about.len > 0 && !is_ip))
+        return rows != NULL;
+    for (size_t at = 0; count < LIST_PAGE && lease_each_crowd(&keeper->leases, &at, keeper_now(keeper), &network, &accounts);)
+        if (accounts > keeper->settings->lease_shared_accounts && (!is_ip || ip_equal(network, lease_network(peer))))
+            rows[count++] = (struct shared_row){ network, accounts };
+    task->answer.lease_list.shared = (struct rows){ rows, count };
+    return true;
+}
+
 static bool is_about(const struct keeper *keeper, const struct lease *lease, struct slice about)
 {
     struct ip peer;
@@ -246,7 +263,8 @@ static void fill_lease(
         .id = lease->id,
         .seconds_left = (uint32_t)((lease->until - now) / 1000),
         .messages_left = lease_messages_left(lease),
-        .recipients_left = lease_recipients_left(lease) };
+        .recipients_left = lease_recipients_left(lease),
+        .office = copied(page, lease_office(keeper->settings, lease->peer)) };
     if (account)
         row->address = copied(page, account->address);
     if (device)
@@ -283,5 +301,6 @@ void serve_lease_list(struct task *task)
         fill_lease(page, keeper, page->items[i].value, now, &rows[i]);
     task->answer.lease_list =
         (struct answer_lease_list){ .rows = { rows, page_rows(page) }, .more = page->count > LIST_PAGE };
-    task_answer(task, rows && !page->failed ? STATUS_OK : STATUS_TOO_BIG);
+    bool fine = rows && !page->failed && (page->after.len > 0 || add_shared(task, about));
+    task_answer(task, fine ? STATUS_OK : STATUS_TOO_BIG);
 }

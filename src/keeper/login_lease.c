@@ -1,6 +1,31 @@
 /* login_lease.c - what a login by POP3 or IMAP opens besides the mailbox: the right to send from that address. */
 #include "keeper/login.h"
 
+static void log_lease(struct keeper *keeper, const struct login *login, const struct account *account,
+    const struct device *device, const struct lease *lease, bool renewed)
+{
+    LOG(LOG_INFO, renewed ? "lease.renewed" : "lease.granted", LOG_NUMBER("lease", lease->id),
+        LOG_TEXT("account", account->address), LOG_IP("peer", login->peer), LOG_TEXT("session", login->session),
+        LOG_TEXT("device", device ? device->name : NO_SLICE),
+        LOG_TEXT("office", lease_office(keeper->settings, login->peer)),
+        LOG_NUMBER("seconds", (lease->until - keeper_now(keeper)) / 1000),
+        LOG_NUMBER("messages", lease_messages_left(lease)));
+}
+
+/* Why not: for a network with too many accounts also which, and how many came from there within the hour. */
+static void log_refusal(
+    struct keeper *keeper, const struct login *login, const struct account *account, const char *reason, bool shared)
+{
+    if (shared)
+        LOG(LOG_INFO, "lease.refused", LOG_TEXT("account", account->address), LOG_IP("peer", login->peer),
+            LOG_TEXT("session", login->session), LOG_WORD("reason", reason),
+            LOG_IP("network", lease_network(login->peer)),
+            LOG_NUMBER("accounts", lease_crowd(&keeper->leases, login->peer, keeper_now(keeper))));
+    else if (*reason)
+        LOG(LOG_INFO, "lease.refused", LOG_TEXT("account", account->address), LOG_IP("peer", login->peer),
+            LOG_TEXT("session", login->session), LOG_WORD("reason", reason));
+}
+
 /* DESIGN section 8: effective before the answer leaves. */
 bool login_open_lease(struct task *task, const struct account *account, const struct device *device)
 {
@@ -19,22 +44,19 @@ bool login_open_lease(struct task *task, const struct account *account, const st
         .protocol = login->protocol,
         .internal_only = device && (device->rights & RIGHT_INTERNAL_ONLY) };
     const struct lease *lease = NULL;
-    enum lease_grant grant = LEASE_OPENED;
     if (login->protocol == PROTOCOL_SMTP)
         return false;
     const char *refusal = lease_refusal(keeper->settings, &asker);
-    if (!refusal) {
-        grant = lease_grant(&keeper->leases, &wish, keeper->settings, keeper_now(keeper), &lease);
-        refusal = grant == LEASE_REFUSED_SHARED ? "shared-address" : "table-full";
+    if (refusal) {
+        log_refusal(keeper, login, account, refusal, false);
+        return false;
     }
-    if (lease)
-        LOG(LOG_INFO, grant == LEASE_RENEWED ? "lease.renewed" : "lease.granted", LOG_NUMBER("lease", lease->id),
-            LOG_TEXT("account", account->address), LOG_IP("peer", login->peer), LOG_TEXT("session", login->session),
-            LOG_TEXT("device", device ? device->name : NO_SLICE),
-            LOG_NUMBER("seconds", (lease->until - keeper_now(keeper)) / 1000),
-            LOG_NUMBER("messages", lease_messages_left(lease)));
-    else if (*refusal)
-        LOG(LOG_INFO, "lease.refused", LOG_TEXT("account", account->address), LOG_IP("peer", login->peer),
-            LOG_TEXT("session", login->session), LOG_WORD("reason", refusal));
-    return lease != NULL;
+    enum lease_grant grant = lease_grant(&keeper->leases, &wish, keeper->settings, keeper_now(keeper), &lease);
+    bool shared = grant == LEASE_REFUSED_SHARED;
+    if (!lease) {
+        log_refusal(keeper, login, account, shared ? "shared-address" : "table-full", shared);
+        return false;
+    }
+    log_lease(keeper, login, account, device, lease, grant == LEASE_RENEWED);
+    return true;
 }

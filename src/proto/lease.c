@@ -174,13 +174,29 @@ static uint32_t note_seen(struct crowd *crowd, uint32_t account, uint32_t most, 
     return others;
 }
 
+static uint32_t crowd_size(const struct crowd *crowd, msec now)
+{
+    uint32_t count = 0;
+    for (const struct list *node = crowd->seen.next; node != &crowd->seen; node = node->next)
+        count += now - list_element(node, struct seen, node)->when <= LIMIT_SHARED_AGE;
+    return count;
+}
+
 uint32_t lease_crowd(const struct leases *leases, struct ip peer, msec now)
 {
     const struct crowd *crowd = crowd_find(leases, peer);
-    uint32_t count = 0;
-    for (const struct list *node = crowd ? crowd->seen.next : NULL; crowd && node != &crowd->seen; node = node->next)
-        count += now - list_element(node, struct seen, node)->when <= LIMIT_SHARED_AGE;
-    return count;
+    return crowd ? crowd_size(crowd, now) : 0;
+}
+
+bool lease_each_crowd(const struct leases *leases, size_t *at, msec now, struct ip *out_network, uint32_t *out_accounts)
+{
+    struct slice key;
+    void *value;
+    if (!map_each(&leases->crowds, at, &key, &value))
+        return false;
+    *out_network = ((const struct crowd *)value)->network;
+    *out_accounts = crowd_size(value, now);
+    return true;
 }
 
 static void crowd_drop_if_empty(struct leases *leases, struct crowd *crowd)

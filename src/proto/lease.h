@@ -55,6 +55,8 @@ struct ip lease_network(struct ip peer);
 /* Accounts that logged in from that network within the hour, offices not counted; beyond the permitted number it goes on
  * for two more at most. */
 uint32_t lease_crowd(const struct leases *leases, struct ip peer, msec now);
+/* All such networks: for (size_t at = 0; lease_each_crowd(leases, &at, now, &network, &accounts);) */
+bool lease_each_crowd(const struct leases *leases, size_t *at, msec now, struct ip *out_network, uint32_t *out_accounts);
 
 /* NULL: it may; else a word for the log.  "" where nobody would expect a lease: not worth a line. */
 const char *lease_refusal(const struct settings *settings, const struct lease_asker *asker);
