@@ -3,8 +3,6 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/must.h"
-#include "mail/address.h"
 
 static struct slice copy_text(struct slice text)
 {
@@ -20,30 +18,6 @@ static void drop_text(struct slice *text)
     *text = NO_SLICE;
 }
 
-static char lower(char octet)
-{
-    return octet >= 'A' && octet <= 'Z' ? (char)(octet | 0x20) : octet;
-}
-
-/* Room for any name that may be looked up. */
-struct folded {
-    char octets[LIMIT_PATH];
-};
-
-/* ASCII case is folded; what is too long is no name of ours. */
-static struct slice fold(struct slice text, struct folded *room)
-{
-    if (text.len > sizeof room->octets)
-        return NO_SLICE;
-    for (size_t i = 0; i < text.len; i++)
-        room->octets[i] = lower(text.ptr[i]);
-    return (struct slice){ room->octets, text.len };
-}
-
-static struct slice local_of(struct slice key)
-{
-    return slice_upto(key, slice_find_last(key, '@'));
-}
 static struct slice domain_of(struct slice key)
 {
     return slice_from(key, slice_find_last(key, '@') + 1);
@@ -87,40 +61,6 @@ struct device *directory_find_device(const struct account *account, struct slice
     return NULL;
 }
 
-struct account *directory_login(const struct directory *d, struct slice name)
-{
-    struct folded room;
-    struct slice folded = fold(name, &room);
-    struct account *account = map_find(&d->by_login, folded);
-    if (account)
-        return account;
-    if (slice_find(folded, '@') == folded.len) {
-        account = map_find(&d->by_local, folded);
-        return account && !account->same_local ? account : NULL;
-    }
-    struct arena arena = ARENA(4096);
-    struct address address;
-    struct slice key;
-    if (address_parse(slice_trim(name), true, &arena, &address) == STATUS_OK &&
-        address_key(&address, &arena, &key) == STATUS_OK)
-        account = directory_find(d, key);
-    arena_done(&arena);
-    return account;
-}
-
-bool directory_is_login(const struct directory *d, struct slice name)
-{
-    struct folded room;
-    return map_find(&d->by_login, fold(name, &room)) != NULL;
-}
-
-bool directory_has_name(const struct directory *d, struct slice name)
-{
-    struct folded room;
-    struct slice folded = fold(name, &room);
-    return map_find(&d->by_login, folded) || map_find(&d->by_local, folded);
-}
-
 struct account *directory_oldest(const struct directory *d, struct slice domain)
 {
     struct account *oldest = NULL, *oldest_there = NULL;
@@ -140,15 +80,7 @@ struct account *directory_oldest(const struct directory *d, struct slice domain)
 
 struct slice directory_default_domain(const struct directory *d)
 {
-    const struct domain *first = NULL;
-    struct slice key;
-    void *value;
-    for (size_t at = 0; map_each(&d->domains, &at, &key, &value);) {
-        const struct domain *domain = value;
-        if (!first || domain->order < first->order)
-            first = domain;
-    }
-    return first ? first->name : NO_SLICE;
+    return d->first ? d->first->name : NO_SLICE;
 }
 
 /* ---- accounts -----------------------------------------------------------------------------------------------------
@@ -156,33 +88,12 @@ struct slice directory_default_domain(const struct directory *d)
 
 static void link_account(struct directory *d, struct account *account)
 {
-    struct folded room;
-    struct slice local = local_of(account->address);
     map_put(&d->by_address, account->address, account);
     map_put(&d->by_id, map_key(account->id), account);
-    if (account->login.len > 0)
-        map_put(&d->by_login, fold(account->login, &room), account);
-    account->same_local = map_find(&d->by_local, local);
-    map_put(&d->by_local, local, account);
+    directory_link_names(d, account);
     struct domain *domain = directory_domain(d, domain_of(account->address));
     if (domain)
         domain->accounts++;
-}
-
-static void unlink_local(struct directory *d, struct account *account)
-{
-    struct slice local = local_of(account->address);
-    struct account *first = map_find(&d->by_local, local);
-    if (first == account) {
-        map_take(&d->by_local, local);
-        if (account->same_local)
-            map_put(&d->by_local, local, account->same_local);
-        return;
-    }
-    while (first && first->same_local != account)
-        first = first->same_local;
-    if (first)
-        first->same_local = account->same_local;
 }
 
 static void drop_device(struct directory *d, struct device *device)
@@ -202,12 +113,9 @@ static void drop_device(struct directory *d, struct device *device)
 
 static void drop_account(struct directory *d, struct account *account)
 {
-    struct folded room;
     map_take(&d->by_address, account->address);
     map_take(&d->by_id, map_key(account->id));
-    if (account->login.len > 0)
-        map_take(&d->by_login, fold(account->login, &room));
-    unlink_local(d, account);
+    directory_unlink_names(d, account);
     struct domain *domain = directory_domain(d, domain_of(account->address));
     if (domain)
         domain->accounts--;
@@ -260,8 +168,9 @@ void directory_remove_account(struct directory *d, uint32_t id)
     if (!account)
         return;
     while ((alias = alias_to(d, account->address))) {
-        struct folded room;
-        directory_remove_alias(d, fold(alias->address, &room), account->address);
+        struct slice address = copy_text(alias->address); /* the alias's own goes with it */
+        directory_remove_alias(d, address, account->address);
+        drop_text(&address);
     }
     drop_account(d, account);
 }
@@ -402,6 +311,21 @@ void directory_put_domain(struct directory *d, struct slice name)
     domain->name = copy_text(name);
     domain->order = ++d->domain_order;
     map_put(&d->domains, domain->name, domain);
+    if (!d->first)
+        d->first = domain;
+}
+
+static struct domain *first_domain(const struct directory *d)
+{
+    struct domain *first = NULL;
+    struct slice key;
+    void *value;
+    for (size_t at = 0; map_each(&d->domains, &at, &key, &value);) {
+        struct domain *domain = value;
+        if (!first || domain->order < first->order)
+            first = domain;
+    }
+    return first;
 }
 
 void directory_remove_domain(struct directory *d, struct slice name)
@@ -409,6 +333,8 @@ void directory_remove_domain(struct directory *d, struct slice name)
     struct domain *domain = map_take(&d->domains, name);
     if (!domain)
         return;
+    if (d->first == domain)
+        d->first = first_domain(d);
     drop_text(&domain->name);
     release(domain);
 }
@@ -466,7 +392,7 @@ void directory_done(struct directory *d)
         drop_text(&((struct domain *)value)->name);
         release(value);
     }
-    struct map *maps[] = { &d->by_address, &d->by_login, &d->by_local, &d->by_id, &d->devices, &d->keys,
+    struct map *maps[] = { &d->by_address, &d->by_login, &d->by_local, &d->by_folded, &d->by_id, &d->devices, &d->keys,
         &d->aliases, &d->domains };
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
         map_done(maps[i]);

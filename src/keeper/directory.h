@@ -10,6 +10,12 @@
 #include "base/map.h"
 #include "store/store.h"
 
+/* One account in a chain of those that share a name. */
+struct named {
+    struct named *next;
+    struct account *account;
+};
+
 struct account {
     uint32_t id;
     uint32_t generation; /* grows with every change that ends sessions */
@@ -22,7 +28,8 @@ struct account {
     bool has_popped;
     msec last_pop3;
     struct list devices;
-    struct account *same_local; /* the next account with this local part */
+    struct slice folded, folded_login; /* address and login as they are typed and compared (mail/precis.h) */
+    struct named by_local, by_login, by_folded;
 };
 
 struct device {
@@ -51,8 +58,11 @@ struct domain {
 };
 
 struct directory {
-    struct map by_address, by_login, by_local, by_id, devices, keys, aliases, domains;
+    struct map by_address, by_id;
+    struct map by_login, by_local, by_folded; /* of struct named; by_folded: where it differs from the address */
+    struct map devices, keys, aliases, domains;
     uint32_t generation, domain_order;
+    struct domain *first; /* the default domain, or NULL */
 };
 
 void directory_done(struct directory *d);
@@ -66,12 +76,6 @@ struct device *directory_key(const struct directory *d, struct slice key);
 struct device *directory_find_device(const struct account *account, struct slice name);
 struct domain *directory_domain(const struct directory *d, struct slice name);
 struct alias *directory_alias(const struct directory *d, struct slice key);
-/* A login name: an extra name, an address, or a local part that only one account has (C031). */
-struct account *directory_login(const struct directory *d, struct slice name);
-/* Is it an account's extra login name? */
-bool directory_is_login(const struct directory *d, struct slice name);
-/* Is it a login name, or the local part of an account? */
-bool directory_has_name(const struct directory *d, struct slice name);
 /* The oldest enabled account, of `domain` if it has one. */
 struct account *directory_oldest(const struct directory *d, struct slice domain);
 struct slice directory_default_domain(const struct directory *d); /* NO_SLICE: none */
@@ -92,6 +96,27 @@ void directory_put_domain(struct directory *d, struct slice name);
 void directory_remove_domain(struct directory *d, struct slice name);
 /* "192.0.2.0/24,2001:db8::/32"; *out_rows is to be released. */
 MUST_USE enum status directory_networks(struct slice text, struct network **out_rows, struct networks *out_networks);
+
+/* ---- directory_name.c ---- */
+
+/* The account that is meant by a login name: its extra name, its address, its local part where no other account has the
+ * same, or its local part in the default domain.  Case and width do not matter; what could be two accounts is nobody
+ * (C031). */
+struct account *directory_login(const struct directory *d, struct slice name);
+/* Is it an account's extra login name? */
+bool directory_is_login(const struct directory *d, struct slice name);
+/* Is it a login name, or the local part of an account? */
+bool directory_has_name(const struct directory *d, struct slice name);
+/* A name in the form in which login names are kept and compared; what is no name in the sense of RFC 8265 only loses
+ * its ASCII case.  TOO_BIG beyond LIMIT_PATH. */
+MUST_USE enum status directory_fold(struct slice name, struct arena *arena, struct slice *out_folded);
+/* The same as an address: where it has no domain, with the default domain.  Two ways to type a name that nobody has give
+ * one text (C075). */
+MUST_USE enum status directory_stated(
+    const struct directory *d, struct slice name, struct arena *arena, struct slice *out_stated);
+/* For directory.c: the names of a new account, and of one that goes. */
+void directory_link_names(struct directory *d, struct account *account);
+void directory_unlink_names(struct directory *d, struct account *account);
 
 /* ---- resolve.c ---- */
 

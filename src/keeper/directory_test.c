@@ -80,15 +80,101 @@ static void test_C031_login_names(void **state)
     assert_int_equal(login(b, "Alice@Our.Test"), 1);
     assert_int_equal(login(b, "alice@our.test."), 1);
     assert_int_equal(login(b, "robert"), 2);
-    assert_int_equal(login(b, "bob"), 0); /* two have it */
+    assert_int_equal(login(b, "bob"), 2); /* two have it: the default domain's */
     assert_int_equal(login(b, "bob@two.test"), 4);
     assert_int_equal(login(b, "alice+x@our.test"), 0);
     assert_int_equal(login(b, ""), 0);
-    directory_remove_account(&b->d, 4);
-    assert_int_equal(login(b, "bob"), 2);
     directory_remove_account(&b->d, 2);
-    assert_int_equal(login(b, "bob"), 0);
+    assert_int_equal(login(b, "bob"), 4); /* the only one now */
     assert_int_equal(login(b, "robert"), 0);
+    directory_remove_account(&b->d, 4);
+    assert_int_equal(login(b, "bob"), 0);
+}
+
+/* Two have the local part, and neither is in the default domain: nobody's. */
+static void test_C031_ambiguous_names_are_nobody(void **state)
+{
+    struct bench *b = *state;
+    directory_put_domain(&b->d, S("three.test"));
+    add(b, "dora@two.test", "");              /* 5 */
+    uint32_t other = add(b, "dora@three.test", "");
+    assert_int_equal(login(b, "dora"), 0);
+    assert_int_equal(login(b, "dora@two.test"), 5);
+    directory_remove_account(&b->d, other);
+    assert_int_equal(login(b, "dora"), 5);
+    /* An extra name comes before the local part of the default domain. */
+    add(b, "erika@two.test", "alice2");
+    add(b, "alice2@our.test", "");
+    assert_true(slice_equal(directory_login(&b->d, S("alice2"))->address, S("erika@two.test")));
+    /* Names of an older store that are the same today: each address as it is, and nothing else. */
+    uint32_t big = add(b, "\u00dcnal@our.test", "\u00c9mile"), small = add(b, "\u00fcnal@our.test", "\u00e9mile");
+    assert_int_equal(login(b, "\u00dcnal@our.test"), big);
+    assert_int_equal(login(b, "\u00fcnal@our.test"), small);
+    assert_int_equal(login(b, "U\u0308nal@our.test"), 0);
+    assert_int_equal(login(b, "\u00dcnal"), 0);
+    assert_int_equal(login(b, "\u00e9mile"), 0);
+    directory_remove_account(&b->d, small);
+    assert_int_equal(login(b, "\u00dcNAL@OUR.test"), big);
+    assert_int_equal(login(b, "u\u0308nal"), big);
+    assert_int_equal(login(b, "E\u0301MILE"), big);
+}
+
+/* Typed with a Japanese keyboard, or on another system: the same person (RFC 8265 3.3). */
+static void test_C031_folded_names(void **state)
+{
+    struct bench *b = *state;
+    assert_int_equal(login(b, "Ａｌｉｃｅ＠ｏｕｒ．ｔｅｓｔ"), 1);
+    assert_int_equal(login(b, "alice＠our。test"), 1);
+    assert_int_equal(login(b, "ＡＬＩＣＥ"), 1);
+    assert_int_equal(login(b, "Ｒｏｂｅｒｔ"), 2);
+    assert_int_equal(login(b, "\u3000alice "), 1);
+    assert_int_equal(login(b, "аlice"), 0); /* a Cyrillic letter is another one */
+    assert_int_equal(login(b, "al\u200bice"), 0);
+    /* What is no name by today's rules still is what it was. */
+    uint32_t odd = add(b, "odd@our.test", "\u2665 Heart");
+    assert_int_equal(login(b, "\u2665 heart"), odd);
+    assert_true(directory_has_name(&b->d, S("ｒｏｂｅｒｔ")));
+    assert_true(directory_is_login(&b->d, S("ＲＯＢＥＲＴ")));
+    assert_true(directory_has_name(&b->d, S("ｃａｒｏｌ")));
+    assert_false(directory_is_login(&b->d, S("carol")));
+}
+
+/* What salts are made from: one text for every way to type a name (C075). */
+static void test_C075_stated_names(void **state)
+{
+    static const char *const ways[] = { "nobody", "NOBODY", "ｎｏｂｏｄｙ", "nobody@our.test", "Nobody＠OUR．test", " nobody " };
+    struct bench *b = *state;
+    struct slice stated;
+    for (size_t at = 0; at < sizeof ways / sizeof ways[0]; at++) {
+        assert_int_equal(directory_stated(&b->d, slice_of(ways[at]), &b->arena, &stated), STATUS_OK);
+        assert_true(slice_equal(stated, S("nobody@our.test")));
+    }
+    /* The default domain is the one that came first, and the next one when that goes. */
+    directory_remove_account(&b->d, 1);
+    directory_remove_account(&b->d, 2);
+    directory_remove_domain(&b->d, S("our.test"));
+    assert_int_equal(directory_stated(&b->d, S("nobody"), &b->arena, &stated), STATUS_OK);
+    assert_true(slice_equal(stated, S("nobody@two.test")));
+}
+
+static void test_EXTERNAL_keys_and_rehash(void **state)
+{
+    struct bench *b = *state;
+    struct store_device row = { .id = 9, .account = 1, .name = S("scanner"), .key = S("digest"), .rights = RIGHTS_ALL };
+    directory_put_device(&b->d, &row);
+    assert_int_equal(directory_key(&b->d, S("digest"))->id, 9);
+    assert_null(directory_key(&b->d, S("other")));
+    uint32_t before = directory_account(&b->d, 1)->generation;
+    directory_rehash(&b->d, 1, S("$argon2id$new"), S("verifiers"));
+    directory_rehash_device(&b->d, 9, S("its own"));
+    assert_int_equal(directory_account(&b->d, 1)->generation, before); /* sessions live on */
+    assert_true(slice_equal(directory_account(&b->d, 1)->scram, S("verifiers")));
+    assert_true(slice_equal(directory_device(&b->d, 9)->scram, S("its own")));
+    directory_set_password(&b->d, 1, S("$argon2id$other"), NO_SLICE);
+    assert_true(directory_account(&b->d, 1)->generation > before);
+    assert_int_equal(directory_account(&b->d, 1)->scram.len, 0);
+    directory_remove_device(&b->d, 9);
+    assert_null(directory_key(&b->d, S("digest")));
 }
 
 static void test_recipients(void **state)
@@ -235,6 +321,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define BENCH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
         BENCH(test_C031_login_names),
+        BENCH(test_C031_ambiguous_names_are_nobody),
+        BENCH(test_C031_folded_names),
+        BENCH(test_C075_stated_names),
+        BENCH(test_EXTERNAL_keys_and_rehash),
         BENCH(test_recipients),
         BENCH(test_C226_postmaster_is_always_somebody),
         BENCH(test_C214_aliases_fan_out_once),

@@ -92,7 +92,7 @@ static enum status check_new_account(struct task *task)
     if (ask->login.len > 0 && (directory_has_name(d, ask->login) || directory_login(d, ask->login)))
         return STATUS_EXISTS;
     change->account.address = key;
-    change->account.login = ask->login;
+    TRY(directory_fold(ask->login, &task->arena, &change->account.login));
     change->account.created = clock_wall();
     change->account.enabled = true;
     change->account.pop_before_smtp = ask->pop_before_smtp != 0;

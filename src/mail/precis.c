@@ -64,6 +64,12 @@ static void normalize(uninorm_t form, struct points *points)
     wipe(&out, sizeof out);
 }
 
+/* Printable ASCII, which every profile leaves as it is but for case. */
+static bool is_plain(struct slice text)
+{
+    return text.len > 0 && text.len <= LIMIT_SECRET && slice_is_ascii(text) && !slice_has_control(text);
+}
+
 /* ---- names --------------------------------------------------------------------------------------------------------
  */
 
@@ -132,6 +138,26 @@ static enum status put_name(struct points *points, size_t typed, struct arena *a
     return arena_copy(a, name, out_name);
 }
 
+static enum status fold_plain(struct slice typed, struct arena *a, struct slice *out_name)
+{
+    struct address address;
+    while (slice_starts(typed, S(" ")))
+        typed = slice_from(typed, 1);
+    while (typed.len > 0 && typed.ptr[typed.len - 1] == ' ')
+        typed.len--;
+    if (slice_find(typed, '@') < typed.len) {
+        TRY(address_parse(typed, true, a, &address));
+        return address.local.len > 0 ? address_key(&address, a, out_name) : STATUS_MALFORMED;
+    }
+    char *name = arena_take(a, typed.len + 1);
+    if (typed.len == 0 || !name)
+        return name ? STATUS_MALFORMED : STATUS_TOO_BIG;
+    for (size_t at = 0; at < typed.len; at++)
+        name[at] = typed.ptr[at] >= 'A' && typed.ptr[at] <= 'Z' ? (char)(typed.ptr[at] | 0x20) : typed.ptr[at];
+    *out_name = (struct slice){ name, typed.len };
+    return STATUS_OK;
+}
+
 /* Its width is mapped: an at sign is one now. */
 static enum status fold_address(struct slice text, size_t typed, struct arena *a, struct slice *out_name)
 {
@@ -148,6 +174,8 @@ enum status precis_name(struct slice typed, struct arena *a, struct slice *out_n
 {
     struct points points;
     struct slice text;
+    if (is_plain(typed))
+        return fold_plain(typed, a, out_name);
     TRY(read_points(typed, &points));
     for (size_t at = 0; at < points.count; at++)
         points.rows[at] = codepoint_width(points.rows[at]);
@@ -207,9 +235,11 @@ static enum status saslprep(struct points *points)
 
 static enum status prepare(struct slice typed, enum status (*profile)(struct points *points), struct secret *out)
 {
-    struct points points = { 0 };
+    struct points points;
     char text[LIMIT_SECRET];
     size_t len = 0;
+    if (is_plain(typed))
+        return secret_set(out, typed);
     enum status status = read_points(typed, &points);
     if (status == STATUS_OK)
         status = profile(&points);

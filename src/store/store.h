@@ -152,7 +152,7 @@ struct store_verbs {
     enum status (*domain_add)(struct store *, struct slice name);
     enum status (*domain_remove)(struct store *, struct slice name); /* DENIED while accounts use it */
 
-    /* the whole directory, for the keeper's memory; order by id or name */
+    /* the whole directory, for the keeper's memory; order by id or name, domains as they were added */
     enum status (*each_account)(struct store *, uint32_t only_id, enum status (*each)(void *, const struct store_account *), void *); /* 0: all */
     enum status (*each_device)(struct store *, uint32_t only_account, enum status (*each)(void *, const struct store_device *), void *);
     enum status (*each_place)(struct store *, enum status (*each)(void *, const struct store_place *), void *);

@@ -173,6 +173,180 @@ static void add_alias(struct contract *c, const char *address, const char *targe
     assert_status(expected, c->v->alias_add(c->store, &(struct store_alias){ slice_of(address), slice_of(target) }));
 }
 
+/* ---- what proves who one is -------------------------------------------------------------------------------------
+ */
+
+struct proofs {
+    unsigned accounts, devices;
+    char password[64], scram[64], device_scram[2][64], key[2][64];
+};
+
+static enum status see_proof(void *context, const struct store_account *account)
+{
+    struct proofs *proofs = context;
+    proofs->accounts++;
+    keep(proofs->password, account->password);
+    keep(proofs->scram, account->scram);
+    return STATUS_OK;
+}
+
+static enum status see_device_proof(void *context, const struct store_device *device)
+{
+    struct proofs *proofs = context;
+    assert_true(proofs->devices < 2);
+    keep(proofs->device_scram[proofs->devices], device->scram);
+    keep(proofs->key[proofs->devices++], device->key);
+    return STATUS_OK;
+}
+
+static struct proofs proofs_of(struct contract *c, uint32_t account)
+{
+    struct proofs proofs = { 0 };
+    assert_ok(c->v->each_account(c->store, account, see_proof, &proofs));
+    assert_ok(c->v->each_device(c->store, account, see_device_proof, &proofs));
+    return proofs;
+}
+
+/* New hashes for a password that did not change, and none where it did (C087). */
+static void test_C087_rehash_is_compare_and_set(void **state)
+{
+    struct contract *c = *state;
+    struct store_account row = { .address = S("a@b.example"), .password = S("$1$old"), .scram = S("none"), .enabled = true };
+    uint32_t account, other, ids[2], strange;
+    contract_begin(c);
+    assert_ok(c->v->account_add(c->store, &row, &account));
+    other = contract_account(c, "c@b.example");
+    for (unsigned i = 0; i < 2; i++)
+        assert_ok(c->v->device_add(c->store,
+            &(struct store_device){ .account = account, .name = i ? S("phone") : S("scanner"), .sealed = S("x"), .scram = S("old") },
+            &ids[i]));
+    assert_ok(c->v->device_add(
+        c->store, &(struct store_device){ .account = other, .name = S("phone"), .sealed = S("x"), .scram = S("theirs") }, &strange));
+    struct store_device devices[] = { { .id = ids[0], .scram = S("new 0") }, { .id = ids[1], .scram = S("new 1") },
+        { .id = strange, .scram = S("stolen") }, { .id = 4711, .scram = S("gone") } };
+    struct store_rehash rehash = { .account = account,
+        .expected = S("$1$old"),
+        .password = S("$argon2id$new"),
+        .scram = S("verifiers"),
+        .devices = devices,
+        .device_count = 4 };
+    assert_ok(c->v->account_rehash(c->store, &rehash));
+    /* The same again: the password's hash is another one by now. */
+    rehash.password = S("$argon2id$late");
+    rehash.scram = S("late");
+    devices[0].scram = S("late");
+    assert_status(STATUS_DENIED, c->v->account_rehash(c->store, &rehash));
+    rehash.account = 4711;
+    assert_status(STATUS_DENIED, c->v->account_rehash(c->store, &rehash));
+    contract_commit(c);
+    contract_reopen(c);
+    struct proofs proofs = proofs_of(c, account);
+    assert_string_equal("$argon2id$new", proofs.password);
+    assert_string_equal("verifiers", proofs.scram);
+    assert_string_equal("new 0", proofs.device_scram[0]);
+    assert_string_equal("new 1", proofs.device_scram[1]);
+    assert_string_equal("theirs", proofs_of(c, other).device_scram[0]);
+    /* A new password brings its own verifiers, or none. */
+    contract_begin(c);
+    assert_ok(c->v->account_password(c->store, account, S("$argon2id$second"), NO_SLICE));
+    contract_commit(c);
+    assert_string_equal("", proofs_of(c, account).scram);
+}
+
+static void test_keys_are_somebodys(void **state)
+{
+    struct contract *c = *state;
+    uint32_t account, other, id, none;
+    contract_begin(c);
+    account = contract_account(c, "a@b.example");
+    other = contract_account(c, "c@b.example");
+    struct store_device device = { .account = account, .name = S("laptop"), .key = S("digest") };
+    assert_ok(c->v->device_add(c->store, &device, &id));
+    device.account = other;
+    assert_status(STATUS_EXISTS, c->v->device_add(c->store, &device, &none)); /* whose would it be? */
+    device.account = account;
+    device.name = S("second");
+    assert_status(STATUS_EXISTS, c->v->device_add(c->store, &device, &none));
+    device.key = NO_SLICE; /* any number have none */
+    assert_ok(c->v->device_add(c->store, &device, &none));
+    device.name = S("third");
+    assert_ok(c->v->device_add(c->store, &device, &none));
+    assert_ok(c->v->device_remove(c->store, none));
+    assert_string_equal("digest", proofs_of(c, account).key[0]);
+    assert_string_equal("", proofs_of(c, account).key[1]);
+    /* A key that was revoked may be given to another. */
+    assert_ok(c->v->device_remove(c->store, id));
+    device = (struct store_device){ .account = other, .name = S("laptop"), .key = S("digest") };
+    assert_ok(c->v->device_add(c->store, &device, &none));
+    contract_commit(c);
+}
+
+struct places {
+    unsigned count;
+    struct store_place rows[8];
+};
+
+static enum status see_place(void *context, const struct store_place *place)
+{
+    struct places *places = context;
+    assert_true(places->count < 8);
+    places->rows[places->count++] = *place;
+    return STATUS_OK;
+}
+
+static void note_place(struct contract *c, uint32_t account, const char *network, wall first, wall last, uint32_t most)
+{
+    struct store_place place = { .account = account, .first = first, .last = last };
+    assert_ok(ip_parse(slice_of(network), &place.network));
+    assert_ok(c->v->place_seen(c->store, &place, most));
+}
+
+static struct places places_of(struct contract *c)
+{
+    struct places places = { 0 };
+    assert_ok(c->v->each_place(c->store, see_place, &places));
+    return places;
+}
+
+static void test_places(void **state)
+{
+    struct contract *c = *state;
+    struct ip v6;
+    assert_ok(ip_parse(S("2001:db8::"), &v6));
+    contract_begin(c);
+    uint32_t account = contract_account(c, "a@b.example"), other = contract_account(c, "c@b.example");
+    note_place(c, account, "192.0.2.0", 10, 20, 3);
+    note_place(c, account, "2001:db8::", 11, 11, 3);
+    note_place(c, other, "192.0.2.0", 5, 6, 3);
+    note_place(c, account, "192.0.2.0", 30, 40, 3); /* the first time stays */
+    note_place(c, account, "192.0.2.0", 30, 25, 3); /* and the last never goes back */
+    note_place(c, 4711, "192.0.2.0", 1, 1, 3);      /* an account that is gone has none */
+    contract_commit(c);
+    contract_reopen(c);
+    struct places places = places_of(c);
+    assert_int_equal(3, places.count);
+    assert_int_equal(account, places.rows[0].account);
+    assert_int_equal(other, places.rows[2].account);
+    for (unsigned at = 0; at < 2; at++) {
+        bool is_v6 = ip_equal(places.rows[at].network, v6);
+        assert_int_equal(is_v6 ? 11 : 10, places.rows[at].first);
+        assert_int_equal(is_v6 ? 11 : 40, places.rows[at].last);
+    }
+    /* The latest are kept, of each account for itself. */
+    contract_begin(c);
+    note_place(c, account, "198.51.100.0", 50, 50, 3);
+    note_place(c, account, "203.0.113.0", 60, 60, 3);
+    contract_commit(c);
+    places = places_of(c);
+    assert_int_equal(4, places.count);
+    for (unsigned at = 0; at < places.count; at++)
+        assert_false(ip_equal(places.rows[at].network, v6));
+    contract_begin(c);
+    assert_ok(c->v->account_remove(c->store, account));
+    contract_commit(c);
+    assert_int_equal(1, places_of(c).count);
+}
+
 static void test_alias(void **state)
 {
     struct contract *c = *state;
@@ -217,8 +391,8 @@ static void test_domain(void **state)
     struct seen seen = { 0 };
     assert_ok(c->v->each_domain(c->store, see_domain, &seen));
     assert_int_equal(2, seen.count);
-    assert_string_equal("a.example", seen.text[0]);
-    assert_string_equal("b.example", seen.text[1]);
+    assert_string_equal("b.example", seen.text[0]); /* as they were added */
+    assert_string_equal("a.example", seen.text[1]);
     contract_begin(c);
     assert_ok(c->v->account_remove(c->store, account));
     assert_ok(c->v->domain_remove(c->store, S("b.example")));
@@ -345,6 +519,9 @@ int main(void)
     const struct CMUnitTest directory[] = {
         TEST(test_account),
         TEST(test_device),
+        TEST(test_C087_rehash_is_compare_and_set),
+        TEST(test_keys_are_somebodys),
+        TEST(test_places),
         TEST(test_alias),
         TEST(test_domain),
         TEST(test_undo),

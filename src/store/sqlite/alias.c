@@ -33,7 +33,8 @@ enum status sqlite_domain_add(struct store *store, struct slice name)
     struct sqlite *s = sqlite_of(store);
     scoped_statement *insert = NULL;
     TRY(sqlite_writing(s));
-    TRY(sqlite_query(s, "INSERT INTO domain (name) VALUES (?1)", &insert));
+    TRY(sqlite_query(s,
+        "INSERT INTO domain (name, added) VALUES (?1, (SELECT coalesce(max(added), 0) + 1 FROM domain))", &insert));
     sqlite_bind_text(insert, 1, name);
     return sqlite_insert_new(s, insert);
 }
@@ -75,7 +76,7 @@ enum status sqlite_each_domain(
 {
     struct sqlite *s = sqlite_of(store);
     scoped_statement *select = NULL;
-    TRY(sqlite_query(s, "SELECT name FROM domain ORDER BY name", &select));
+    TRY(sqlite_query(s, "SELECT name FROM domain ORDER BY added, name", &select));
     for (;;) {
         bool row;
         TRY(sqlite_step(s, select, &row));

@@ -62,14 +62,18 @@ static const char version_1[] =
     " PRIMARY KEY (message, number)) STRICT, WITHOUT ROWID;"
     "PRAGMA application_id = " APPLICATION ";";
 
-/* Version 2: SCRAM verifiers, keys that log in, and the places from which accounts were used. */
+/* Version 2: SCRAM verifiers, keys that log in, the places from which accounts were used, and in which order domains
+ * were added: the first is the default domain.  Of a version-1 store only the accounts tell which was first. */
 static const char version_2[] =
     "ALTER TABLE account ADD COLUMN scram BLOB NOT NULL DEFAULT x'';"
     "ALTER TABLE credential ADD COLUMN scram BLOB NOT NULL DEFAULT x'';"
     "ALTER TABLE credential ADD COLUMN key BLOB NOT NULL DEFAULT x'';"
     "CREATE UNIQUE INDEX credential_key ON credential (key) WHERE key <> x'';"
     "CREATE TABLE place (account INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE, network BLOB,"
-    " first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (account, network)) STRICT, WITHOUT ROWID;";
+    " first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (account, network)) STRICT, WITHOUT ROWID;"
+    "ALTER TABLE domain ADD COLUMN added INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE domain SET added = coalesce((SELECT min(id) FROM account WHERE account.domain = domain.name),"
+    " (SELECT coalesce(max(id), 0) + 1 FROM account));";
 
 static const struct schema_step steps[] = {
     { 0, version_1 },
