@@ -90,6 +90,7 @@
 #define LIMIT_TOKEN_KEYS 64            /* keys of one set (RFC 7517): each may cost a check of a signature */
 #define LIMIT_TOKEN_HEADER 2048        /* octets of a token's header, decoded: an algorithm, a key's name, perhaps a key that we ignore */
 #define LIMIT_TOKEN_LEEWAY 60000       /* ms that the issuer's clock may be ahead of ours (RFC 7519 4.1.5) */
+#define LIMIT_SCRAM_NONCE 256          /* octets of either half of SCRAM's nonce: 24 are usual (RFC 5802 5.1) */
 #define LIMIT_VERIFIED_AGE 300000      /* ms that a right password is known again without hashing */
 #define LIMIT_VERIFIED 50000u          /* passwords known that way: 150 octets each */
 #define LIMIT_HASHES_MX (LIMIT_HASH_QUEUE / 8) /* hashes waiting for one gate of strangers' mail: it has few logins */

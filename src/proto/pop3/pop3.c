@@ -247,6 +247,8 @@ static void run_line(struct session *s)
         pop3_error(s, POP3_WRONG_STATE);
     else if (row->needs == PLAINTEXT && s->is_secured)
         pop3_error(s, POP3_TLS_ALREADY);
+    else if (row->run == pop3_cmd_user && pop3_lane(s) == LANE_CLOSED)
+        pop3_refuse_cleartext_user(s, slice_from(text, space + 1));
     else if (row->needs == LANE && pop3_lane(s) == LANE_CLOSED)
         pop3_refuse_cleartext(s);
     else if (!read_args(row, slice_from(text, space + 1), &args))
@@ -267,8 +269,11 @@ static void take_line(struct session *s)
     bool in_sasl = p->work == POP3_SASL;
     p->work = POP3_READY; /* a line that cannot be read ends the exchange as well */
     p->line.limit = LIMIT_POP3_LINE;
-    if (p->line.flaw != LINE_FINE)
-        pop3_error(s, p->line.flaw == LINE_TOO_LONG ? POP3_TOO_LONG : POP3_BAD_LINE);
+    enum pop3_reply flaw = p->line.flaw == LINE_TOO_LONG ? POP3_TOO_LONG : POP3_BAD_LINE;
+    if (p->line.flaw != LINE_FINE && in_sasl)
+        pop3_sasl_bad_line(s, flaw);
+    else if (p->line.flaw != LINE_FINE)
+        pop3_error(s, flaw);
     else if (in_sasl)
         pop3_sasl_line(s);
     else
@@ -378,7 +383,7 @@ static void pop3_secured(struct session *s)
 {
     struct pop3 *p = pop3_of(s);
     line_drop(&p->line);
-    pop3_forget_login(p);
+    pop3_forget_login(s);
     p->utf8 = false;
     p->language = LANGUAGE_EN;
     touch(s);
@@ -412,7 +417,7 @@ static void pop3_stop(struct session *s)
 static void pop3_close(struct session *s)
 {
     struct pop3 *p = pop3_of(s);
-    pop3_forget_login(p);
+    pop3_forget_login(s);
     pop3_fetch_release(p);
     line_done(&p->line);
     buf_done(&p->rows);

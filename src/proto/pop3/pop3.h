@@ -72,9 +72,8 @@ struct pop3 {
     bool stamp_used;
     char name[LIMIT_LOGIN_NAME];
     size_t name_len;          /* 0: USER was not said */
-    char digest[16];
-    enum mechanism mechanism;
-    struct sasl sasl;         /* its secret also serves PASS */
+    struct sasl *sasl;        /* an exchange under way, in of_command */
+    enum mechanism mechanism; /* of the login, for the log */
     struct slice account;     /* address, in of_session */
     bool lease;
 
@@ -110,6 +109,7 @@ void pop3_note(struct session *s, const char *event, bool warning, const char *k
 void pop3_make_stamp(struct session *s);
 enum password_lane pop3_lane(const struct session *s);
 void pop3_refuse_cleartext(struct session *s);
+void pop3_refuse_cleartext_user(struct session *s, struct slice name);
 void pop3_cmd_user(struct session *s, const struct pop3_args *args);
 void pop3_cmd_pass(struct session *s, const struct pop3_args *args);
 void pop3_cmd_apop(struct session *s, const struct pop3_args *args);
@@ -117,8 +117,9 @@ void pop3_cmd_auth(struct session *s, const struct pop3_args *args);
 void pop3_announce_user(struct session *s, const char *name);
 void pop3_announce_sasl(struct session *s, const char *name);
 void pop3_sasl_line(struct session *s);
+void pop3_sasl_bad_line(struct session *s, enum pop3_reply reply);
 void pop3_login_answer(struct session *s, const struct answer *answer);
-void pop3_forget_login(struct pop3 *p);
+void pop3_forget_login(struct session *s);
 
 /* pop3_drop.c */
 void pop3_load(struct session *s);

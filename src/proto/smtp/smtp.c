@@ -94,7 +94,7 @@ static void tell(struct session *s, enum smtp_reply reply)
 {
     const struct smtp *smtp = smtp_of(s);
     if (smtp_replies[reply].told)
-        session_tell(s, smtp_replies[reply].refusal, smtp->account.len > 0 ? smtp->account : smtp->mail.sender);
+        session_tell(s, smtp_replies[reply].refusal, smtp->account.len > 0 ? smtp->account : smtp->typed.len > 0 ? smtp->typed : smtp->mail.sender);
 }
 
 static void close_with(struct session *s, enum smtp_reply reply)
@@ -246,6 +246,8 @@ static void run_command(struct session *s, struct slice text)
         enum smtp_reply reply = refusal(s, command, argument);
         if (reply == REPLY_NONE)
             command->handler(s, argument);
+        else if (reply == REPLY_NEEDS_TLS)
+            smtp_refuse_cleartext(s, argument);
         else
             smtp_refuse(s, reply, NO_SLICE);
     }
@@ -292,10 +294,11 @@ static size_t smtp_feed(struct session *s, struct slice wire)
 
 static enum status put_mechanisms(struct session *s, struct buf *out)
 {
-    (void)s;
+    struct sasl_scene scene = smtp_scene(s);
+    size_t index = 0;
     const struct sasl_mechanism *mechanism;
-    for (size_t i = 0; (mechanism = sasl_each(i)); i++)
-        TRY(buf_print(out, " %s", mechanism->name));
+    while ((mechanism = sasl_next(&scene, &index)) != NULL)
+        TRY(buf_print(out, " %s", mechanism_name(sasl_kind(mechanism))));
     return STATUS_OK;
 }
 
@@ -463,6 +466,11 @@ static void smtp_answer(struct session *s, const struct answer *answer)
     renew_deadline(s);
     switch (answer->kind) {
     case ASK_LOGIN:
+    case ASK_LOGIN_DIGEST:
+    case ASK_SCRAM:
+    case ASK_LOGIN_SCRAM:
+    case ASK_LOGIN_TOKEN:
+    case ASK_LOGIN_KEY:
         smtp_login_answer(s, answer);
         break;
     case ASK_MAIL:

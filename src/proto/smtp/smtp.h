@@ -71,6 +71,7 @@ struct smtp {
     const char *verb;                    /* of the command under way, for the log */
     struct slice account;                /* logged in as; empty: nobody */
     struct sasl *sasl;                   /* an exchange under way, in of_command */
+    struct slice typed;                  /* the name in an AUTH that is being refused */
     uint32_t errors, junk, login_failures, transactions;
     struct smtp_transaction mail;
 };
@@ -88,6 +89,7 @@ void smtp_command_over(struct session *s);
 /* Is AUTH offered on this connection at all, whatever the encryption?  Not to strangers' servers. */
 bool smtp_has_login(const struct session *s);
 enum password_lane smtp_lane(const struct session *s);
+struct sasl_scene smtp_scene(struct session *s);
 
 /* Command handlers, by file.  `argument` is what stands behind the verb, without the white space between. */
 void smtp_cmd_mail(struct session *s, struct slice argument);
@@ -107,6 +109,7 @@ void smtp_stage_answer(struct session *s, const struct answer *answer);
 void smtp_deliver_answer(struct session *s, const struct answer *answer);
 
 void smtp_cmd_auth(struct session *s, struct slice argument);
+void smtp_refuse_cleartext(struct session *s, struct slice argument);
 void smtp_login_line(struct session *s);
 void smtp_login_answer(struct session *s, const struct answer *answer);
 void smtp_login_drop(struct session *s);

@@ -62,6 +62,7 @@ const struct smtp_reply_row smtp_replies[REPLY_COUNT] = {
     [REPLY_LOGIN_LATER]         = { 454, "4.7.0", "Temporary authentication failure", REFUSAL_LOGIN_BUSY },
     [REPLY_LONG_LOGIN]          = { 500, "5.5.6", "Authentication line too long", REFUSAL_LOGIN_FORM },
     [REPLY_BAD_LOGIN]           = { 501, "5.5.2", "Cannot decode that", REFUSAL_LOGIN_FORM },
+    [REPLY_NO_INITIAL]          = { 501, "5.7.0", "The server speaks first in this mechanism", REFUSAL_LOGIN_FORM }, /* RFC 4954 4 */
     [REPLY_CANCELLED]           = { 501, "5.7.0", "Authentication cancelled", REFUSAL_CANCELLED },
     [REPLY_LOGGED_IN_ALREADY]   = { 503, "5.5.1", "Already authenticated", REFUSAL_SEQUENCE },
     [REPLY_LOGIN_IN_MAIL]       = { 503, "5.5.1", "AUTH is not permitted while a message is under way", REFUSAL_SEQUENCE },
