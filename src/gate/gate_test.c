@@ -32,6 +32,7 @@ struct world {
     bool came, mute, lost, as_device;
     uint64_t session, generation;
     uint32_t number, asked, ended;
+    uint32_t offers_asked, offers_known, offers_number; /* of the gate's own ask */
 };
 
 static struct settings *make_settings(void)
@@ -41,7 +42,7 @@ static struct settings *make_settings(void)
     assert_ok(network_parse(S("127.0.0.2"), &devices));
     *settings = (struct settings){ .arena = ARENA(4096), .holders = 1, .hostname = S("mail.acc.test"), .connections_per_address = GUESTS,
         .connections = 100, .timeout_command = MINUTES(5), .message_size_limit = 1 << 20, .message_recipients = 100, .log_level = LOG_ERROR,
-        .legacy_networks = { &devices, 1 } };
+        .legacy_networks = { &devices, 1 }, .auth_plaintext_networks = { &devices, 1 } };
     return settings;
 }
 
@@ -85,6 +86,17 @@ static void on_frame(void *context, struct frame *frame)
 {
     struct world *w = context;
     assert_false(frame->is_answer);
+    if (frame->ask.kind == ASK_OFFERS) { /* a long poll: nothing is new until a test says so */
+        assert_int_equal(frame->session, 0);
+        w->offers_asked++;
+        w->offers_known = frame->ask.offers.known;
+        w->offers_number = frame->number;
+        if (w->awaited == ASK_OFFERS) {
+            w->came = true;
+            loop_stop(&w->loop);
+        }
+        return;
+    }
     w->asked++;
     w->ended += frame->ask.kind == ASK_END_SESSION;
     w->session = frame->session;
@@ -339,6 +351,72 @@ static void test_sessions_that_bound_are_ended(void **state)
     end_gate(w);
 }
 
+static bool offers_digests(struct world *w)
+{
+    char text[2048];
+    int fd = knock(w);
+    assert_int_equal(reply(fd), 220);
+    tell(fd, "EHLO x.example\r\n");
+    assert_int_equal(reply_within(fd, LONG, text, sizeof text), 250);
+    close(fd);
+    return strstr(text, "CRAM-MD5") != NULL;
+}
+
+static void give_offers(struct world *w, uint32_t serial, uint32_t mechanisms)
+{
+    struct frame frame = { .number = w->offers_number, .is_answer = true,
+        .answer = { .kind = ASK_OFFERS, .fd = -1, .offers = { .serial = serial, .mechanisms = mechanisms } } };
+    uint32_t before = w->offers_asked;
+    assert_ok(channel_put(w->keeper, &frame));
+    assert_true(serve_until(w, ASK_OFFERS, LONG)); /* and the next one is under way at once */
+    assert_int_equal(w->offers_asked, before + 1);
+    assert_int_equal(w->offers_known, serial);
+}
+
+static void test_what_credentials_name_is_offered(void **state)
+{
+    struct world *w = *state;
+    w->as_device = true; /* in the listed networks, where this server takes logins in clear */
+    assert_true(w->offers_asked == 1 || serve_until(w, ASK_OFFERS, LONG));
+    assert_int_equal(w->offers_known, 0);
+    assert_false(offers_digests(w)); /* nothing is known yet */
+    give_offers(w, 7, 1u << MECHANISM_CRAM_MD5);
+    assert_true(offers_digests(w));
+    give_offers(w, 8, 0);
+    assert_false(offers_digests(w));
+    give_offers(w, 9, 1u << MECHANISM_CRAM_MD5);
+    /* Another keeper is asked anew; until it answers nothing is known. */
+    uint32_t before = w->offers_asked;
+    give_channel(w);
+    assert_true(w->offers_asked > before || serve_until(w, ASK_OFFERS, LONG));
+    assert_int_equal(w->offers_known, 0);
+    assert_false(offers_digests(w));
+    give_offers(w, 3, 1u << MECHANISM_CRAM_MD5);
+    assert_true(offers_digests(w));
+    end_gate(w);
+}
+
+static void test_C015_who_talks_before_the_greeting(void **state)
+{
+    struct world *w = *state;
+    int bot = knock(w), server = knock(w);
+    w->as_device = true;
+    int device = knock(w);
+    tell(bot, "EHLO x.example\r\nMAIL FROM:<a@b.example>\r\n");
+    tell(device, "EHLO x.example\r\n");
+    poll(NULL, 0, SOON); /* it is there before the gate takes them in */
+    say(w, CONTROL_COMPLETE, 0, -1);
+    assert_int_equal(hear(w, LONG), CONTROL_READY);
+    assert_int_equal(reply(bot), 554);
+    assert_int_equal(reply(bot), 0);
+    assert_int_equal(reply(server), 220);
+    assert_int_equal(reply(device), 220);
+    close(bot);
+    close(server);
+    close(device);
+    end_gate(w);
+}
+
 static void test_C227_crowd(void **state)
 {
     struct world *w = *state;
@@ -465,6 +543,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_answers_find_their_session, begin_ready, end),
         cmocka_unit_test_setup_teardown(test_strangers_are_nothing_to_forget, begin_ready, end),
         cmocka_unit_test_setup_teardown(test_sessions_that_bound_are_ended, begin_ready, end),
+        cmocka_unit_test_setup_teardown(test_what_credentials_name_is_offered, begin_ready, end),
+        cmocka_unit_test_setup_teardown(test_C015_who_talks_before_the_greeting, begin, end),
         cmocka_unit_test_setup_teardown(test_C227_crowd, begin_ready, end),
         cmocka_unit_test_setup_teardown(test_keeper_away_and_back, begin_ready, end),
         cmocka_unit_test_setup_teardown(test_new_settings_for_new_connections, begin_ready, end),

@@ -8,7 +8,7 @@
 #include "net/conn.h"
 #include "net/control.h"
 
-enum scope { SCOPE_MX, SCOPE_SUBMISSION, SCOPE_POP3, SCOPES };
+enum scope { SCOPE_MX, SCOPE_SUBMISSION, SCOPE_POP3, SCOPE_LEGACY_SUBMISSION, SCOPE_LEGACY_POP3, SCOPES };
 
 /* What new connections get; those that are there keep what they began with. */
 struct house {
@@ -58,6 +58,7 @@ struct gate {
     uint64_t first_id, taken;     /* connections of this worker's life */
     struct channel *keeper;       /* NULL: away */
     uint32_t line;                /* number of its channel */
+    struct answer_offers offers;  /* the keeper's last word; 0 until there is one */
     struct pending *pending;      /* LIMIT_ASKS places */
     uint32_t pending_used;        /* places that were ever taken */
     int32_t pending_free;         /* first of those that are free again, or -1 */
@@ -75,7 +76,7 @@ void listeners_watch(struct gate *gate);      /* on or off, as the gate's state 
 void listeners_close(struct gate *gate);
 void visitors_each(struct gate *gate, void (*call)(struct conn *conn));
 
-/* post.c: the keeper's channel */
+/* post.c: the keeper's channel.  One ask of the gate's own is always under way: what mechanisms credentials name (ASK_OFFERS). */
 void post_open(struct gate *gate, int fd);
 void post_lose(struct gate *gate, const char *why);
 enum status post_ask(void *visitor, struct conn *conn, const struct ask *ask);

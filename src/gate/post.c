@@ -41,6 +41,52 @@ static struct pending *find_pending(struct gate *gate, const struct frame *frame
     return fits ? pending : NULL;
 }
 
+static enum status refuse(const struct ask *ask, enum status status)
+{
+    if (ask->fd >= 0)
+        close(ask->fd);
+    return status;
+}
+
+/* Under a number of its own; takes over the descriptor, also on failure.  No visitor: the gate itself asks. */
+static enum status put_numbered(struct gate *gate, struct frame *frame, struct visitor *visitor)
+{
+    int32_t place = take_place(gate);
+    if (place < 0)
+        return refuse(&frame->ask, STATUS_BUSY);
+    struct pending *pending = &gate->pending[place];
+    pending->visitor = visitor;
+    pending->kind = frame->ask.kind;
+    pending->taken = true;
+    list_init(&pending->node);
+    if (visitor)
+        list_append(&visitor->asks, &pending->node);
+    frame->number = (uint32_t)pending->turn << PLACE_BITS | (uint32_t)place;
+    enum status status = channel_put(gate->keeper, frame);
+    if (status != STATUS_OK)
+        free_place(gate, pending);
+    return status;
+}
+
+/* The keeper answers when there is something new.  Without an answer sessions are told of fewer mechanisms than they could use, and no more. */
+static void ask_offers(struct gate *gate)
+{
+    struct frame frame = { .ask = { .kind = ASK_OFFERS, .fd = -1, .offers = { .known = gate->offers.serial } } };
+    enum status status = put_numbered(gate, &frame, NULL);
+    if (status != STATUS_OK)
+        LOG(LOG_WARNING, "gate.offers", LOG_STATUS(status));
+}
+
+static void take_offers(struct gate *gate, const struct answer *answer)
+{
+    if (answer->status != STATUS_OK || answer->offers.serial == gate->offers.serial) {
+        LOG(LOG_WARNING, "gate.offers", LOG_STATUS(answer->status)); /* asking again at once would never end */
+        return;
+    }
+    gate->offers = answer->offers;
+    ask_offers(gate);
+}
+
 static void on_frame(void *context, struct frame *frame)
 {
     struct gate *gate = context;
@@ -54,10 +100,14 @@ static void on_frame(void *context, struct frame *frame)
     }
     struct visitor *visitor = pending->visitor;
     free_place(gate, pending);
-    if (visitor)
+    if (visitor) {
         conn_answer(visitor->conn, &frame->answer);
-    else if (fd >= 0)
+        return;
+    }
+    if (fd >= 0)
         close(fd);
+    if (pending->kind == ASK_OFFERS)
+        take_offers(gate, &frame->answer);
 }
 
 static void on_lost(void *context, const char *why) { post_lose(context, why); }
@@ -69,6 +119,8 @@ void post_open(struct gate *gate, int fd)
     struct channel_events events = { .frame = on_frame, .lost = on_lost, .context = gate };
     gate->keeper = channel_open(&gate->loop, fd, &events);
     gate->line++;
+    gate->offers = (struct answer_offers){ 0 }; /* another keeper counts anew */
+    ask_offers(gate);
 }
 
 void post_lose(struct gate *gate, const char *why)
@@ -85,13 +137,6 @@ void post_lose(struct gate *gate, const char *why)
     /* What a session knows of its account was the old keeper's word; the new one knows nothing of it. */
     visitors_each(gate, conn_abort);
     listeners_watch(gate);
-}
-
-static enum status refuse(const struct ask *ask, enum status status)
-{
-    if (ask->fd >= 0)
-        close(ask->fd);
-    return status;
 }
 
 /* The keeper remembers a session from one of these on (keeper/binding.h).  A stranger who only delivers is unknown to it, and there is nothing to be
@@ -117,19 +162,7 @@ enum status post_ask(void *context, struct conn *conn, const struct ask *ask)
         return is_known ? channel_put(gate->keeper, &frame) : STATUS_OK;
     }
     visitor->owes_end = visitor->owes_end || binds(ask->kind);
-    int32_t place = take_place(gate);
-    if (place < 0)
-        return refuse(ask, STATUS_BUSY);
-    struct pending *pending = &gate->pending[place];
-    pending->visitor = visitor;
-    pending->kind = ask->kind;
-    pending->taken = true;
-    list_append(&visitor->asks, &pending->node);
-    frame.number = (uint32_t)pending->turn << PLACE_BITS | (uint32_t)place;
-    enum status status = channel_put(gate->keeper, &frame);
-    if (status != STATUS_OK)
-        free_place(gate, pending);
-    return status;
+    return put_numbered(gate, &frame, visitor);
 }
 
 void post_forget(struct visitor *visitor)

@@ -25,6 +25,10 @@ static const struct service_row {
     { SERVICE_SUBMISSIONS, &smtp_protocol, SCOPE_SUBMISSION, true },
     { SERVICE_POP3, &pop3_protocol, SCOPE_POP3, false },
     { SERVICE_POP3S, &pop3_protocol, SCOPE_POP3, true },
+    { SERVICE_LEGACY_SUBMISSION, &smtp_protocol, SCOPE_LEGACY_SUBMISSION, false },
+    { SERVICE_LEGACY_SUBMISSIONS, &smtp_protocol, SCOPE_LEGACY_SUBMISSION, true },
+    { SERVICE_LEGACY_POP3, &pop3_protocol, SCOPE_LEGACY_POP3, false },
+    { SERVICE_LEGACY_POP3S, &pop3_protocol, SCOPE_LEGACY_POP3, true },
 };
 
 static const struct service_row *find_service(enum service service)
@@ -55,6 +59,19 @@ static struct ip ip_of(const union socket_name *name, uint16_t *out_port)
     return ip;
 }
 
+/* Octets that were sent without waiting for a greeting: only strangers' servers are measured by it (C015). */
+static bool is_early(enum service service, int fd)
+{
+    char octet;
+    return service == SERVICE_MX && recv(fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/* Where TLS comes first nothing can be said to who is at the wrong door, and old TLS is for nobody else. */
+static bool is_misplaced(const struct settings *settings, const struct service_row *service, struct ip peer)
+{
+    return service->implicit_tls && service_is_legacy(service->service) && !networks_have(settings->legacy_networks, peer);
+}
+
 /* ---- connections ---------------------------------------------------------------------------------------------------- */
 
 static void on_gone(void *context, struct conn *conn)
@@ -77,8 +94,10 @@ static void let_in(struct gate *gate, const struct service_row *service, int fd,
     const struct settings *settings = gate->house.settings;
     union socket_name local = { 0 };
     socklen_t size = sizeof local;
-    uint16_t local_port;
-    if (getsockname(fd, &local.any, &size) != 0 || (service->implicit_tls && !gate->house.contexts[service->scope])) {
+    uint16_t local_port, peer_port;
+    struct ip ip = ip_of(peer, &peer_port);
+    if (getsockname(fd, &local.any, &size) != 0 || (service->implicit_tls && !gate->house.contexts[service->scope]) ||
+        is_misplaced(settings, service, ip)) {
         close(fd);
         return;
     }
@@ -86,15 +105,18 @@ static void let_in(struct gate *gate, const struct service_row *service, int fd,
     struct conn_host host = { .loop = &gate->loop, .ask = post_ask, .gone = on_gone, .context = visitor };
     struct conn_plan plan = { .protocol = service->protocol, .tls = gate->house.contexts[service->scope], .implicit_tls = service->implicit_tls };
     *visitor = (struct visitor){ .gate = gate, .id = gate->first_id + gate->taken, .line = gate->line };
-    visitor->ip = ip_of(peer, &plan.env.peer_port);
+    visitor->ip = ip;
     visitor->counted = door_enter(&gate->door, visitor->ip, settings->connections_per_address, settings->connections);
     plan.env.settings = gate->house.settings;
     plan.env.peer = visitor->ip;
+    plan.env.peer_port = peer_port;
     plan.env.local = ip_of(&local, &local_port);
     plan.env.service = service->service;
     plan.env.id = visitor->id;
     plan.env.seed = random_u64();
     plan.env.started = clock_wall();
+    plan.env.offers = gate->offers.mechanisms;
+    plan.env.early = is_early(service->service, fd);
     plan.env.crowded = !visitor->counted;
     list_init(&visitor->asks);
     list_append(&gate->visitors, &visitor->node);

@@ -10,7 +10,11 @@ static const char *service_name(enum service service)
         [SERVICE_SUBMISSION] = "submission",
         [SERVICE_SUBMISSIONS] = "submissions",
         [SERVICE_POP3] = "pop3",
-        [SERVICE_POP3S] = "pop3s" };
+        [SERVICE_POP3S] = "pop3s",
+        [SERVICE_LEGACY_SUBMISSION] = "legacy-submission",
+        [SERVICE_LEGACY_SUBMISSIONS] = "legacy-submissions",
+        [SERVICE_LEGACY_POP3] = "legacy-pop3",
+        [SERVICE_LEGACY_POP3S] = "legacy-pop3s" };
     return (size_t)service < sizeof names / sizeof *names && names[service] ? names[service] : "none";
 }
 

@@ -22,14 +22,25 @@ static const struct standard_port {
     enum role role;
     uint16_t number;
     bool is_tls;  /* from the first octet: no use without a certificate */
+    uint16_t set; /* where there is no standard: the setting's place in struct settings */
 } standard_ports[] = {
-    { SERVICE_MX, ROLE_MX, 25, false },
-    { SERVICE_SUBMISSION, ROLE_USER, 587, false },
-    { SERVICE_SUBMISSIONS, ROLE_USER, 465, true },
-    { SERVICE_POP3, ROLE_USER, 110, false },
-    { SERVICE_POP3S, ROLE_USER, 995, true },
+    { SERVICE_MX, ROLE_MX, 25, false, 0 },
+    { SERVICE_SUBMISSION, ROLE_USER, 587, false, 0 },
+    { SERVICE_SUBMISSIONS, ROLE_USER, 465, true, 0 },
+    { SERVICE_POP3, ROLE_USER, 110, false, 0 },
+    { SERVICE_POP3S, ROLE_USER, 995, true, 0 },
+    { SERVICE_LEGACY_SUBMISSION, ROLE_USER, 0, false, offsetof(struct settings, legacy_submission_port) },
+    { SERVICE_LEGACY_SUBMISSIONS, ROLE_USER, 0, true, offsetof(struct settings, legacy_submissions_port) },
+    { SERVICE_LEGACY_POP3, ROLE_USER, 0, false, offsetof(struct settings, legacy_pop3_port) },
+    { SERVICE_LEGACY_POP3S, ROLE_USER, 0, true, offsetof(struct settings, legacy_pop3s_port) },
 };
 #define PORTS (sizeof standard_ports / sizeof standard_ports[0])
+
+/* Without the offset; 0: none. */
+static uint32_t number_of(const struct settings *settings, const struct standard_port *port)
+{
+    return port->set == 0 ? port->number : *(const uint32_t *)(const void *)((const char *)settings + port->set);
+}
 
 /* Either form, as the kernel wants it. */
 struct socket_name {
@@ -212,10 +223,11 @@ static enum status open_address(struct supervisor *s, struct slice address, msec
 {
     for (size_t i = 0; i < PORTS; i++) {
         const struct standard_port *standard = &standard_ports[i];
-        if (standard->is_tls && s->boot.pairs.count == 0)
+        uint32_t number = number_of(s->settings, standard);
+        if (number == 0 || (standard->is_tls && s->boot.pairs.count == 0))
             continue;
         struct port *port = &s->ports[s->port_count];
-        enum status status = open_port(s, address, (uint16_t)(standard->number + s->settings->port_offset), until, &port->fd);
+        enum status status = open_port(s, address, (uint16_t)(number + s->settings->port_offset), until, &port->fd);
         if (status == STATUS_NOT_FOUND) {
             LOG(LOG_WARNING, "supervisor.no-ipv6", LOG_TEXT("address", address));
             return STATUS_OK;
@@ -236,6 +248,8 @@ static enum status open_address(struct supervisor *s, struct slice address, msec
 static void print_wanted(const struct supervisor *s, struct buf *out)
 {
     enum status status = buf_print(out, "%u %d", s->settings->port_offset, s->boot.pairs.count > 0);
+    for (size_t i = 0; i < PORTS && status == STATUS_OK; i++)
+        status = buf_print(out, " %u", number_of(s->settings, &standard_ports[i]));
     for (size_t i = 0; i < s->settings->listen_address.count && status == STATUS_OK; i++)
         status = buf_print(out, " %.*s", (int)s->settings->listen_address.rows[i].len, s->settings->listen_address.rows[i].ptr);
     (void)status; /* cut short it still tells apart what differs before */
@@ -257,7 +271,7 @@ enum status ports_open(struct supervisor *s)
     for (size_t i = 0; i < s->settings->listen_address.count; i++)
         TRY(open_address(s, s->settings->listen_address.rows[i], until));
     if (s->boot.pairs.count == 0)
-        LOG(LOG_WARNING, "supervisor.no-certificate", LOG_WORD("hint", "tls.certificate is empty: ports 465 and 995 stay closed"));
+        LOG(LOG_WARNING, "supervisor.no-certificate", LOG_WORD("hint", "tls.certificate is empty: ports 465, 995 and their legacy kin stay closed"));
     close_unused(s);
     s->ports_wanted = BUF(LIMIT_SETTINGS_FILE);
     print_wanted(s, &s->ports_wanted);
