@@ -13,20 +13,10 @@ enum scram_hash login_scram_hash(uint8_t mechanism)
 static struct slice salted_name(struct task *task, const struct account *account)
 {
     const struct login *login = task->state;
-    struct slice key, domain = directory_default_domain(&task->keeper->directory);
+    struct slice stated;
     if (account)
         return account->address;
-    struct buf whole = BUF(LIMIT_PATH + LIMIT_DOMAIN + 1);
-    bool bare = slice_find(login->name, '@') == login->name.len;
-    enum status status = buf_put(&whole, login->name);
-    if (status == STATUS_OK && bare)
-        status = buf_put_byte(&whole, '@');
-    if (status == STATUS_OK && bare)
-        status = buf_put(&whole, domain);
-    if (status == STATUS_OK)
-        status = keeper_key(buf_slice(&whole), &task->arena, &key, NULL);
-    buf_done(&whole);
-    return status == STATUS_OK ? key : login->name;
+    return directory_stated(&task->keeper->directory, login->name, &task->arena, &stated) == STATUS_OK ? stated : login->name;
 }
 
 static bool is_usable(const struct scram_verifier *verifier, const uint8_t salt[SCRAM_SALT], enum scram_hash hash)

@@ -1,5 +1,6 @@
 #include "keeper/test_client.h"
 
+#include <crypt.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
@@ -101,4 +102,15 @@ struct answer client_digest(struct house *h, uint64_t session, const char *name,
                 .mechanism = mechanism,
                 .encrypted = encrypted } } };
     return house_ask(h, END_USER, session, &ask);
+}
+
+void client_crypt(const char *secret, const char *prefix, unsigned long count, char out_hash[VAULT_VERIFIER])
+{
+    struct crypt_data data = { 0 };
+    char setting[CRYPT_GENSALT_OUTPUT_SIZE];
+    assert_non_null(crypt_gensalt_rn(prefix, count, NULL, 0, setting, sizeof setting));
+    const char *hash = crypt_r(secret, setting, &data);
+    assert_non_null(hash);
+    assert_int_not_equal(*hash, '*');
+    snprintf(out_hash, VAULT_VERIFIER, "%s", hash);
 }

@@ -22,3 +22,5 @@ struct answer client_scram_proof(
     struct house *h, int end, uint64_t session, const struct scram_try *try, const struct answer_scram *half);
 struct answer client_digest(struct house *h, uint64_t session, const char *name, const char *secret, uint8_t mechanism,
     uint8_t protocol, bool encrypted);
+/* crypt(3); count 0: as many rounds as is usual. */
+void client_crypt(const char *secret, const char *prefix, unsigned long count, char out_hash[VAULT_VERIFIER]);
