@@ -63,8 +63,10 @@ const struct sasl_mechanism *sasl_next(const struct sasl_scene *scene, size_t *i
 
 static bool is_modern(const struct tls_facts *tls) { return tls && !tls->outdated; }
 
-enum password_lane password_lane(const struct settings *settings, struct ip peer, const struct tls_facts *tls)
+enum password_lane password_lane(const struct settings *settings, enum service service, struct ip peer, const struct tls_facts *tls)
 {
+    if (service_is_legacy(service))
+        return networks_have(settings->legacy_networks, peer) ? LANE_DEVICES_ONLY : LANE_CLOSED;
     if (is_modern(tls) || networks_have(settings->auth_plaintext_networks, peer))
         return LANE_OPEN;
     return networks_have(settings->legacy_networks, peer) ? LANE_DEVICES_ONLY : LANE_CLOSED;
@@ -94,7 +96,7 @@ static bool is_listed(const struct sasl_mechanism *row, const struct sasl_scene 
 
 enum sasl_standing sasl_stand(const struct sasl_mechanism *row, const struct sasl_scene *scene)
 {
-    enum password_lane lane = password_lane(scene->settings, scene->peer, scene->tls);
+    enum password_lane lane = password_lane(scene->settings, scene->service, scene->peer, scene->tls);
     if (!(row->protocols & 1u << scene->protocol) || !is_configured(row, scene->settings))
         return SASL_REFUSED;
     if (row->needs == NEEDS_STAMP && scene->settings->auth_apop_without_tls)
@@ -102,8 +104,8 @@ enum sasl_standing sasl_stand(const struct sasl_mechanism *row, const struct sas
     if (row->needs == NEEDS_BINDING || row->needs == NEEDS_KEY || row->needs == NEEDS_OAUTH) {
         if (!is_modern(scene->tls))
             return SASL_NEEDS_TLS;
-        if (!has_facts(row, scene->tls))
-            return SASL_REFUSED;
+        if (!has_facts(row, scene->tls) || (row->needs != NEEDS_BINDING && lane == LANE_DEVICES_ONLY))
+            return SASL_REFUSED; /* people's: there is no token of a device, and no key on its ports */
     }
     if (lane == LANE_CLOSED)
         return SASL_NEEDS_TLS;
@@ -112,7 +114,7 @@ enum sasl_standing sasl_stand(const struct sasl_mechanism *row, const struct sas
 
 struct sasl_scene sasl_scene(struct session *s, enum protocol_kind protocol)
 {
-    return (struct sasl_scene){ .settings = s->env.settings, .peer = s->env.peer, .local = s->env.local, .session = session_name(s),
+    return (struct sasl_scene){ .settings = s->env.settings, .service = s->env.service, .peer = s->env.peer, .local = s->env.local, .session = session_name(s),
         .protocol = protocol, .tls = s->is_secured ? &s->tls : NULL, .offers = s->env.offers, .random = &s->random,
         .now = session_wall(s) };
 }
@@ -269,7 +271,7 @@ static struct login_from whence(const struct sasl *sasl)
     const struct sasl_scene *scene = &sasl->scene;
     return (struct login_from){ .session = scene->session, .peer = scene->peer, .local = scene->local,
         .protocol = (uint8_t)scene->protocol, .mechanism = (uint8_t)sasl->mechanism->kind, .encrypted = is_modern(scene->tls),
-        .device_only = password_lane(scene->settings, scene->peer, scene->tls) == LANE_DEVICES_ONLY };
+        .device_only = password_lane(scene->settings, scene->service, scene->peer, scene->tls) == LANE_DEVICES_ONLY };
 }
 
 void sasl_fill(const struct sasl *sasl, struct ask *ask)

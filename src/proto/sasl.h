@@ -12,6 +12,7 @@
 
 struct sasl_scene {
     const struct settings *settings;
+    enum service service;
     struct ip peer, local;
     struct slice session;            /* its id, for the keeper's log */
     enum protocol_kind protocol;
@@ -24,9 +25,9 @@ struct sasl_scene {
 struct sasl_scene sasl_scene(struct session *s, enum protocol_kind protocol);
 
 /* May a secret be shown on this connection, and which kind?  The one rule of SMTP and POP3 (and IMAP).  TLS 1.0 and 1.1 are as good
- * as none (RFC 8996). */
+ * as none (RFC 8996).  On the legacy ports no TLS is good enough: they are for devices. */
 enum password_lane { LANE_CLOSED, LANE_OPEN, LANE_DEVICES_ONLY };
-enum password_lane password_lane(const struct settings *settings, struct ip peer, const struct tls_facts *tls);
+enum password_lane password_lane(const struct settings *settings, enum service service, struct ip peer, const struct tls_facts *tls);
 
 /* ---- the table ------------------------------------------------------------------------------------------------------ */
 

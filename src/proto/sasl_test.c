@@ -427,14 +427,21 @@ static void secrets_are_shown_only_where_the_administrator_said_so(void **state)
     struct settings none = { .holders = 1 };
     struct settings some = { .holders = 1, .auth_plaintext_networks = { &web, 1 }, .legacy_networks = { &office, 1 } };
     struct tls_facts old = { .outdated = true };
-    assert_int_equal(password_lane(&none, inside, NULL), LANE_CLOSED);
-    assert_int_equal(password_lane(&none, inside, &test_tls), LANE_OPEN);
-    assert_int_equal(password_lane(&none, inside, &old), LANE_CLOSED);
-    assert_int_equal(password_lane(&some, inside, NULL), LANE_OPEN);
-    assert_int_equal(password_lane(&some, printer, NULL), LANE_DEVICES_ONLY);
-    assert_int_equal(password_lane(&some, printer, &old), LANE_DEVICES_ONLY);
-    assert_int_equal(password_lane(&some, printer, &test_tls), LANE_OPEN);
-    assert_int_equal(password_lane(&some, outside, NULL), LANE_CLOSED);
+    assert_int_equal(password_lane(&none, SERVICE_POP3, inside, NULL), LANE_CLOSED);
+    assert_int_equal(password_lane(&none, SERVICE_POP3, inside, &test_tls), LANE_OPEN);
+    assert_int_equal(password_lane(&none, SERVICE_POP3, inside, &old), LANE_CLOSED);
+    assert_int_equal(password_lane(&some, SERVICE_POP3, inside, NULL), LANE_OPEN);
+    assert_int_equal(password_lane(&some, SERVICE_POP3, printer, NULL), LANE_DEVICES_ONLY);
+    assert_int_equal(password_lane(&some, SERVICE_POP3, printer, &old), LANE_DEVICES_ONLY);
+    assert_int_equal(password_lane(&some, SERVICE_POP3, printer, &test_tls), LANE_OPEN);
+    assert_int_equal(password_lane(&some, SERVICE_POP3, outside, NULL), LANE_CLOSED);
+    /* D60: on the ports of devices TLS makes no difference, and nobody else is at the right door. */
+    for (enum service port = SERVICE_LEGACY_SUBMISSION; port <= SERVICE_LEGACY_POP3S; port++) {
+        assert_int_equal(password_lane(&some, port, printer, &test_tls), LANE_DEVICES_ONLY);
+        assert_int_equal(password_lane(&some, port, printer, NULL), LANE_DEVICES_ONLY);
+        assert_int_equal(password_lane(&some, port, inside, &test_tls), LANE_CLOSED);
+        assert_int_equal(password_lane(&some, port, outside, &test_tls), LANE_CLOSED);
+    }
 }
 
 int main(void)

@@ -13,7 +13,7 @@ void pop3_make_stamp(struct session *s)
 
 enum password_lane pop3_lane(const struct session *s)
 {
-    return password_lane(s->env.settings, s->env.peer, s->is_secured ? &s->tls : NULL);
+    return password_lane(s->env.settings, s->env.service, s->env.peer, s->is_secured ? &s->tls : NULL);
 }
 
 static bool set_name(struct pop3 *p, struct slice name)

@@ -6,7 +6,7 @@ struct sasl_scene smtp_scene(struct session *s) { return sasl_scene(s, PROTOCOL_
 
 enum password_lane smtp_lane(const struct session *s)
 {
-    return password_lane(s->env.settings, s->env.peer, s->is_secured ? &s->tls : NULL);
+    return password_lane(s->env.settings, s->env.service, s->env.peer, s->is_secured ? &s->tls : NULL);
 }
 
 /* Port 25 takes no logins but from the listed device networks: strangers' servers have none. */
