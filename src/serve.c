@@ -18,6 +18,7 @@
 #include "courier/courier.h"
 #include "gate/gate.h"
 #include "keeper/keeper.h"
+#include "mail/jwk.h"
 #include "supervisor/supervisor.h"
 
 #define MOST_WHY    1024u
@@ -68,14 +69,19 @@ static enum status read_file(const struct reading *reading, const char *path, si
 }
 
 /* Relative paths in the settings belong to the data folder. */
-static enum status read_named(const struct reading *reading, struct slice name, struct slice *out_octets)
+static enum status read_upto(const struct reading *reading, struct slice name, size_t most, struct slice *out_octets)
 {
     char path[PATH_MAX];
     bool whole = name.len > 0 && name.ptr[0] == '/';
     int len = snprintf(path, sizeof path, "%s%s%.*s", whole ? "" : reading->dir, whole ? "" : "/", (int)name.len, name.ptr);
     if (len < 0 || (size_t)len >= sizeof path)
         return complain(reading, reading->dir, "a path in the settings is too long");
-    return read_file(reading, path, LIMIT_PEM, out_octets);
+    return read_file(reading, path, most, out_octets);
+}
+
+static enum status read_named(const struct reading *reading, struct slice name, struct slice *out_octets)
+{
+    return read_upto(reading, name, LIMIT_PEM, out_octets);
 }
 
 static enum status read_pairs(const struct reading *reading, const struct settings *settings, struct rows *out_pairs)
@@ -94,13 +100,43 @@ static enum status read_pairs(const struct reading *reading, const struct settin
     return STATUS_OK;
 }
 
+/* A set without a usable key would lock everybody out: the settings before it stay in force (C233). */
+static enum status check_keys(const struct reading *reading, struct slice keys)
+{
+    struct jwk_set *set;
+    enum status status = jwk_set_open(keys, &set);
+    if (status == STATUS_OK) {
+        jwk_set_release(set);
+        return STATUS_OK;
+    }
+    return complain(reading, "oauth.jwks", status == STATUS_NOT_FOUND ? "no key in it can check a signature (RFC 7518: RSA of 2048 bits and more, P-256, P-384, Ed25519)"
+                                                                     : "not a JSON Web Key Set (RFC 7517)");
+}
+
+static enum status read_oauth(const struct reading *reading, struct boot *boot, const struct settings *settings)
+{
+    if (settings->oauth_jwks.len > 0 && !slice_starts_nocase(settings->oauth_jwks, S("https:"))) {
+        TRY(read_upto(reading, settings->oauth_jwks, LIMIT_ERRAND, &boot->oauth_keys));
+        TRY(check_keys(reading, boot->oauth_keys));
+    }
+    if (settings->oauth_secret_file.len > 0) {
+        TRY(read_upto(reading, settings->oauth_secret_file, LIMIT_SECRET, &boot->oauth_secret));
+        /* An editor ends the line. */
+        while (boot->oauth_secret.len > 0 && strchr("\r\n", boot->oauth_secret.ptr[boot->oauth_secret.len - 1]))
+            boot->oauth_secret.len--;
+    }
+    if (settings->oauth_ca_file.len > 0)
+        TRY(read_named(reading, settings->oauth_ca_file, &boot->oauth_ca));
+    return STATUS_OK;
+}
+
 static enum status read_all(const struct reading *reading, struct boot *boot, struct settings *settings)
 {
     TRY(read_pairs(reading, settings, &boot->pairs));
     TRY(read_named(reading, S("keys/keeper.key"), &boot->keeper_key));
     if (boot->keeper_key.len != KEEPER_KEY_OCTETS)
         return complain(reading, "keys/keeper.key", "not 32 octets long; restore it from a backup");
-    return STATUS_OK;
+    return read_oauth(reading, boot, settings);
 }
 
 /* supervisor_plan.load */

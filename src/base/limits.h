@@ -89,6 +89,13 @@
 #define LIMIT_ERRAND 65536             /* octets of a form or a document that is fetched for the keeper: a key set of some hundred keys */
 #define LIMIT_TOKEN_KEYS 64            /* keys of one set (RFC 7517): each may cost a check of a signature */
 #define LIMIT_TOKEN_HEADER 2048        /* octets of a token's header, decoded: an algorithm, a key's name, perhaps a key that we ignore */
+#define LIMIT_ERRANDS 100u             /* errands under way at once; beyond it logins that need one are BUSY */
+#define LIMIT_ERRAND_WAIT 10000        /* ms until one has failed: a mail program waits some 30 s for its login */
+#define LIMIT_KEYS_AGE 3600000         /* ms after which a key set is fetched anew: as often as issuers change theirs at most */
+#define LIMIT_KEYS_PAUSE 60000         /* ms between two fetches, whatever unknown keys tokens name */
+#define LIMIT_TOKENS_WAITING 64u       /* logins by token that wait for an errand at once; beyond it BUSY */
+#define LIMIT_TOKEN_AGE 60000          /* ms that a token which introspection found good is not asked about again */
+#define LIMIT_TOKENS_KNOWN 10000u      /* tokens known that way: 500 octets each */
 #define LIMIT_TOKEN_LEEWAY 60000       /* ms that the issuer's clock may be ahead of ours (RFC 7519 4.1.5) */
 #define LIMIT_SCRAM_NONCE 256          /* octets of either half of SCRAM's nonce: 24 are usual (RFC 5802 5.1) */
 #define LIMIT_VERIFIED_AGE 300000      /* ms that a right password is known again without hashing */

@@ -48,6 +48,7 @@ enum status keeper_init(struct keeper *keeper, struct settings *settings, struct
     list_init(&keeper->clients);
     list_init(&keeper->delayed);
     list_init(&keeper->claims);
+    oauth_init(keeper);
     list_init(&keeper->offers);
     keeper->listen_fd = -1;
     TRY(keeper->writer->verbs->free_octets(keeper->writer, &disk_free));
@@ -64,6 +65,8 @@ void keeper_done(struct keeper *keeper)
     for (size_t at = 0; map_each(&keeper->verified, &at, &key, &value);)
         release(value);
     map_done(&keeper->verified);
+    if (keeper->settings)
+        oauth_done(keeper);
     notice_done(keeper);
     map_done(&keeper->bindings);
     throttle_done(&keeper->throttle);

@@ -18,6 +18,7 @@
 #include "base/settings.h"
 #include "keeper/binding.h"
 #include "keeper/directory.h"
+#include "keeper/oauth.h"
 #include "proto/lease.h"
 #include "proto/pin.h"
 #include "keeper/throttle.h"
@@ -104,6 +105,8 @@ struct keeper {
     struct leases leases;
     struct pins pins;
     struct throttle throttle;
+    struct oauth oauth;
+    struct errands errands;
     struct map verified; /* passwords that were right lately: see login.c */
     struct map noticed;  /* what owners were told today: see notice.c */
     struct map bindings;
@@ -165,6 +168,9 @@ void serve_login_digest(struct task *task);
 void serve_scram(struct task *task);
 void serve_login_scram(struct task *task);
 void serve_login_key(struct task *task);
+void serve_login_token(struct task *task);
+void serve_errand(struct task *task);
+void serve_errand_done(struct task *task);
 void serve_offers(struct task *task);
 void offers_renew(struct keeper *keeper); /* devices came or went */
 void login_delayed(struct keeper *keeper); /* those whose time has come */

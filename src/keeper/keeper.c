@@ -5,9 +5,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/random.h"
 #include "base/secret.h"
 #include "jail/jail.h"
 #include "keeper/impl.h"
+#include "mail/json.h"
 
 #define HASH_THREADS  2u
 #define PACK_THREADS  2u
@@ -191,6 +193,7 @@ static void take_settings(struct keeper *keeper, int fd)
     if (status == STATUS_OK) {
         settings_release(keeper->settings);
         keeper->settings = settings;
+        oauth_take(keeper, boot.oauth_keys, boot.oauth_secret);
         log_open("keeper", (enum log_level)settings->log_level);
         renew_dummy(keeper);
         LOG(LOG_INFO, "keeper.settings");
@@ -224,6 +227,8 @@ void keeper_stop(struct keeper *keeper)
     keeper->stopping = true;
     stop_listening(keeper);
     drop_waiting(&keeper->delayed);
+    drop_waiting(&keeper->oauth.waiting);
+    drop_waiting(&keeper->errands.polls);
     drop_waiting(&keeper->claims);
     drop_waiting(&keeper->offers);
     close_pool(keeper, STAGE_HASH);
@@ -231,6 +236,7 @@ void keeper_stop(struct keeper *keeper)
     close_pool(keeper, STAGE_PACK);
     close_pool(keeper, STAGE_WRITE);
     drop_waiting(&keeper->claims); /* those that were under way */
+    drop_waiting(&keeper->oauth.waiting);
     (void)task_retry_late(keeper);
     log_flush(); /* before the answers, as at the end of any pass */
     while (!list_is_empty(&keeper->clients)) {
@@ -320,6 +326,8 @@ static enum status enter(struct keeper *keeper, const struct role_start *start, 
         buf_clear(why);
     if (status == STATUS_OK)
         status = keeper_open(keeper, jail_path(&plan), settings, start->boot.keeper_key, why);
+    if (status == STATUS_OK)
+        oauth_take(keeper, start->boot.oauth_keys, start->boot.oauth_secret);
     buf_done(&dir);
     return status;
 }
@@ -362,6 +370,7 @@ int keeper_run(struct role_start *start)
     signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     vault_init();
+    json_start(random_u64());
     loop_init(&loop);
     keeper->loop = &loop;
     keeper->bodies.dir = -1;

@@ -32,6 +32,7 @@ struct login {
     char signature[SCRAM_KEY];           /* SCRAM: what proves us to the client */
     void (*begin)(struct task *task);    /* when the delay is over */
     const char *reason;                  /* for the log, if it fails */
+    void *more;                          /* of its kind alone */
 };
 
 /* ---- login.c ---- */

@@ -14,6 +14,7 @@ static void (*const handlers[ASK_KINDS])(struct task *) = {
     [ASK_LOGIN_DIGEST]     = serve_login_digest,
     [ASK_SCRAM]            = serve_scram,
     [ASK_LOGIN_SCRAM]      = serve_login_scram,
+    [ASK_LOGIN_TOKEN]      = serve_login_token,
     [ASK_LOGIN_KEY]        = serve_login_key,
     [ASK_OFFERS]           = serve_offers,
     [ASK_MAIL]             = serve_mail,
@@ -28,6 +29,8 @@ static void (*const handlers[ASK_KINDS])(struct task *) = {
     [ASK_CLAIM]            = serve_claim,
     [ASK_QUEUE_BODY]       = serve_queue_body,
     [ASK_SETTLE]           = serve_settle,
+    [ASK_ERRAND]           = serve_errand,
+    [ASK_ERRAND_DONE]      = serve_errand_done,
     [ASK_ACCOUNT_ADD]      = serve_account_add,
     [ASK_ACCOUNT_LIST]     = serve_account_list,
     [ASK_ACCOUNT_PASSWORD] = serve_account_password,
@@ -64,6 +67,9 @@ static uint32_t weight_of(const struct ask *ask)
         return HELD_LEAST + 2 * LIMIT_INLINE_BODY + (ask->deliver.staged ? LIMIT_INLINE_STORED : 0);
     case ASK_SETTLE:
         return HELD_LEAST + 2 * LIMIT_FRAME;
+    case ASK_LOGIN_TOKEN:
+    case ASK_ERRAND:
+        return HELD_LEAST + 2 * LIMIT_AUTH_LINE;
     case ASK_DROP_LIST:
     case ASK_FETCH:
     case ASK_QUEUE_BODY:
@@ -193,6 +199,8 @@ void asker_close(struct client *client)
     list_remove(&client->node);
     if (client->role == ROLE_COURIER && !keeper->stopping)
         queue_release(keeper);
+    if (client->role == ROLE_COURIER)
+        errand_release(keeper, client);
     release(client);
 }
 

@@ -162,6 +162,8 @@ void upkeep_tick(struct keeper *keeper)
     uint32_t tick = ++keeper->ticks;
     msec now = keeper_now(keeper);
     lease_expire(&keeper->leases, now);
+    errand_tick(keeper, now);
+    oauth_tick(keeper, now);
     task_go(task_new(keeper, NULL, NULL), STAGE_READ, disk_work, drop);
     rest(keeper);
     if (tick % SEEN_EVERY == 0)
@@ -171,6 +173,7 @@ void upkeep_tick(struct keeper *keeper)
     if (tick % FORGET_EVERY == 0) {
         throttle_forget(&keeper->throttle, now);
         login_forget(keeper, now);
+        token_forget(keeper, now);
         notice_forget(keeper, now);
     }
 }

@@ -19,6 +19,7 @@ static const struct field pair_row[] = { F_BYTES(boot_pair, certificate, LIMIT_P
 static const struct field boot_fields[] = {
     F_BYTES(boot, settings, LIMIT_SETTINGS_FILE), F_TEXT(boot, settings_name, MOST_PATH), F_TEXT(boot, dir, MOST_PATH),
     F_ROWS(boot, pairs, boot_pair, pair_row, LIMIT_CERTIFICATES), F_BYTES(boot, ticket_key, TLS_TICKET_KEY), F_BYTES(boot, keeper_key, KEEPER_KEY_OCTETS),
+    F_BYTES(boot, oauth_keys, LIMIT_ERRAND), F_BYTES(boot, oauth_secret, LIMIT_SECRET), F_BYTES(boot, oauth_ca, LIMIT_PEM),
     F_U32(boot, worker), F_U64(boot, generation), { .kind = FIELD_END } };
 /* clang-format on */
 
@@ -54,6 +55,7 @@ enum status boot_put(const struct boot *boot, int *out_fd)
     struct buf octets = BUF(MOST_BOOT);
     /* All the room at once: a buffer that grows leaves copies of the keys behind. */
     size_t size = 256 + boot->settings.len + boot->settings_name.len + boot->dir.len + TLS_TICKET_KEY + KEEPER_KEY_OCTETS;
+    size += boot->oauth_keys.len + boot->oauth_secret.len + boot->oauth_ca.len;
     for (uint32_t i = 0; i < boot->pairs.count; i++) {
         const struct boot_pair *pair = row_of(struct boot_pair, boot->pairs, i);
         size += 16 + pair->certificate.len + pair->key.len;

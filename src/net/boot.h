@@ -16,6 +16,9 @@ struct boot {
     struct rows pairs;          /* struct boot_pair: only for gates */
     struct slice ticket_key;    /* 80 octets: only for gates */
     struct slice keeper_key;    /* 32 octets: only for the keeper */
+    struct slice oauth_keys;    /* the key set that oauth.jwks names, where it is a file: only for the keeper */
+    struct slice oauth_secret;  /* in oauth.secret_file: only for the keeper */
+    struct slice oauth_ca;      /* PEM, in oauth.ca_file: only for the courier */
     uint32_t worker;            /* number within the pool */
     uint64_t generation;        /* of this start: makes session ids unique */
 };

@@ -103,8 +103,13 @@ static enum status put_boot(const struct child *child, int *out_fd)
         boot.pairs = s->boot.pairs;
         boot.ticket_key = (struct slice){ s->tickets[child->role == ROLE_USER], TLS_TICKET_KEY };
     }
-    if (child->role == ROLE_KEEPER)
+    if (child->role == ROLE_KEEPER) {
         boot.keeper_key = s->boot.keeper_key;
+        boot.oauth_keys = s->boot.oauth_keys;
+        boot.oauth_secret = s->boot.oauth_secret;
+    }
+    if (child->role == ROLE_COURIER)
+        boot.oauth_ca = s->boot.oauth_ca;
     return boot_put(&boot, out_fd);
 }
 
