@@ -5,9 +5,8 @@
 #include <string.h>
 
 #include "base/must.h"
-#include "config.h"
 #include "proto/session.h"
-#include "talk_script.h"
+#include "talk_scene.h"
 
 #define MOST_OCTETS (64u << 20)
 #define NEVER       SIZE_MAX
@@ -373,91 +372,13 @@ static void check_end(struct player *p)
     CHECK(p, !p->has_asked, "the keeper was not told that the session is over");
 }
 
-static bool apply_service(struct slice word, struct session_env *env)
-{
-    static const struct {
-        struct slice word;
-        enum service service;
-    } services[] = { { S("mx"), SERVICE_MX }, { S("submission"), SERVICE_SUBMISSION }, { S("submissions"), SERVICE_SUBMISSIONS },
-        { S("pop3"), SERVICE_POP3 }, { S("pop3s"), SERVICE_POP3S }, { S("legacy-submission"), SERVICE_LEGACY_SUBMISSION },
-        { S("legacy-pop3"), SERVICE_LEGACY_POP3 } };
-    for (size_t i = 0; i < sizeof services / sizeof *services; i++)
-        if (slice_equal(word, services[i].word)) {
-            env->service = services[i].service;
-            return true;
-        }
-    return false;
-}
-
-static bool apply_offer(struct slice word, struct session_env *env)
-{
-    for (int kind = MECHANISM_PASSWORD; kind < MECHANISM_COUNT; kind++)
-        if (slice_equal(word, slice_of(mechanism_name((enum mechanism)kind)))) {
-            env->offers |= 1u << kind;
-            return true;
-        }
-    return false;
-}
-
-/* What this TLS connection has: texts stand for octets. */
-static bool apply_fact(struct slice word, struct slice value, struct tls_facts *facts)
-{
-    if (slice_equal(word, S("outdated"))) {
-        facts->version = S("TLSv1");
-        facts->outdated = true;
-        return true;
-    }
-    struct slice *fact = slice_equal(word, S("exporter")) ? &facts->exporter : slice_equal(word, S("unique")) ? &facts->unique :
-        slice_equal(word, S("end-point")) ? &facts->end_point : slice_equal(word, S("key")) ? &facts->peer_key : NULL;
-    if (fact)
-        *fact = value;
-    return fact != NULL;
-}
-
-static void apply(struct player *p, struct session_env *env, bool *tls)
-{
-    struct slice rest = p->step->text, word = NO_SLICE, key = NO_SLICE;
-    struct buf why = BUF(1024);
-    bool fine = slice_word(&rest, &word);
-    rest = slice_trim(rest);
-    if (slice_equal(word, S("service")))
-        fine = fine && apply_service(rest, env);
-    else if (slice_equal(word, S("peer")))
-        fine = fine && ip_parse(rest, &env->peer) == STATUS_OK;
-    else if (slice_equal(word, S("set")))
-        fine = fine && slice_word(&rest, &key) && config_set(env->settings, key, slice_trim(rest), &why) == STATUS_OK;
-    else if (slice_equal(word, S("offers")))
-        fine = fine && apply_offer(rest, env);
-    else if (slice_equal(word, S("tls")))
-        *tls = true;
-    else if (slice_equal(word, S("crowded")))
-        env->crowded = true;
-    else if (slice_equal(word, S("early")))
-        env->early = true;
-    else
-        fine = fine && (apply_fact(word, rest, &p->facts) || slice_equal(word, S("whole")));
-    CHECK(p, fine, "bad directive %.*s", (int)why.len, why.ptr);
-    buf_done(&why);
-}
-
 static void open_session(struct player *p)
 {
-    struct session_env env = { .settings = config_default(), .service = SERVICE_MX, .id = 0x1a, .seed = 1,
-        .started = 1795428245000, .peer_port = 40000 };
-    struct buf why = BUF(1024);
-    bool tls = false;
-    p->facts = (struct tls_facts){ .version = S("TLSv1.3"), .cipher = S("TLS_AES_256_GCM_SHA384") };
-    CHECK(p, config_set(env.settings, S("server.hostname"), S("mail.example.test"), &why) == STATUS_OK &&
-        ip_parse(S("192.0.2.7"), &env.peer) == STATUS_OK && ip_parse(S("192.0.2.1"), &env.local) == STATUS_OK, "no defaults");
-    for (p->step = p->script->steps; p->step < p->script->steps + p->script->count; p->step++)
-        if (p->step->kind == STEP_DIRECTIVE)
-            apply(p, &env, &tls);
-    p->step = p->script->steps;
-    bool is_pop3 = env.service == SERVICE_POP3 || env.service == SERVICE_POP3S || env.service == SERVICE_LEGACY_POP3;
-    tls = tls || env.service == SERVICE_SUBMISSIONS || env.service == SERVICE_POP3S;
-    p->s = session_open(is_pop3 ? &pop3_protocol : &smtp_protocol, &env, tls ? &p->facts : NULL, p->now);
-    settings_release(env.settings);
-    buf_done(&why);
+    struct talk_scene scene;
+    talk_scene_read(p->script, &scene);
+    p->facts = scene.facts;
+    p->s = session_open(scene.is_pop3 ? &pop3_protocol : &smtp_protocol, &scene.env, scene.tls ? &p->facts : NULL, p->now);
+    settings_release(scene.env.settings);
 }
 
 /* Returns how many asks were answered. */
@@ -465,6 +386,7 @@ static size_t play(struct script *script, struct plan plan)
 {
     struct player p = { .script = script, .plan = plan, .now = 1000, .arena = ARENA(MOST_OCTETS), .wire = BUF(MOST_OCTETS),
         .lines = BUF(MOST_OCTETS), .body = BUF(MOST_OCTETS), .prefix = BUF(LIMIT_PREFIX), .return_path = BUF(LIMIT_PREFIX) };
+    p.step = &script->steps[0];
     open_session(&p);
     for (size_t i = 0; i < script->count && i < plan.hangup_at; i++) {
         p.step = &script->steps[i];

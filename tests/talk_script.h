@@ -4,6 +4,8 @@
  *   = service submission      mx, submission, submissions, pop3, pop3s, legacy-submission, legacy-pop3
  *   = peer 192.0.2.7          = tls (from the first octet)     = crowded     = early
  *   = set key value           as in ekirei.conf
+ *   = offers CRAM-MD5         a device was made for it
+ *   = outdated                TLS 1.0;  = exporter text, unique text, end-point text, key text: facts of the TLS connection
  *   = whole                   do not cut this one: it depends on what arrives together
  *   C: text                   the client's line, CRLF is added; C lines that stand together arrive together
  *   C\: text                  the client's octets, nothing is added; \r \n \t \0 \\ \xNN
