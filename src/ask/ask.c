@@ -180,7 +180,7 @@ static const struct field queue_show_answer[] = {
 static const struct field queue_change_ask[] = { F_U64(ask_queue_change, id), F_U8(ask_queue_change, change), END };
 static const struct field why_ask[] = { F_TEXT(ask_why, about, MOST_ADDRESS), F_U32(ask_why, code), END };
 static const struct field why_row[] = {
-    F_TEXT(why_row, name, MOST_ADDRESS), F_TEXT(why_row, session, MOST_SESSION), F_IP(why_row, peer), F_U64(why_row, when),
+    F_TEXT(why_row, name, MOST_ADDRESS), F_TEXT(why_row, session, MOST_SESSION), F_TEXT(why_row, detail, MOST_ADDRESS), F_IP(why_row, peer), F_U64(why_row, when),
     F_U32(why_row, code), F_U32(why_row, count), F_U8(why_row, protocol), END };
 static const struct field why_answer[] = { F_ROWS(answer_why, rows, why_row, why_row, LIMIT_ROWS), END };
 static const struct field status_answer[] = {

@@ -149,6 +149,7 @@ struct ask_why {
 };
 struct why_row {
     struct slice name, session;  /* as it was typed; empty: none */
+    struct slice detail;         /* a word for the true reason ("wrong-password"), or what it was about; empty: nothing more is known */
     struct ip peer;
     wall when;                   /* of the last of them */
     uint32_t code;               /* enum refusal */

@@ -111,6 +111,13 @@
 #define LIMIT_FAILURE_AGE 900000       /* ms without a failure, then all is forgotten */
 #define LIMIT_FAILURES_KNOWN 200000u   /* names and addresses remembered, 100 octets each; beyond it only what is known already is counted */
 
+/* Refusals, for `ekirei why`: in memory, 300 octets each */
+#define LIMIT_REFUSALS 20000u          /* rows of what the keeper refused to accounts; the oldest goes first */
+#define LIMIT_REFUSALS_TOLD 5000u      /* rows of accounts that gates told of: an intruder in one cannot push out the others */
+#define LIMIT_REFUSALS_STRANGERS 5000u /* rows of names that nobody has, and of addresses without a name */
+#define LIMIT_REFUSAL_AGE 604800000     /* ms that one is remembered: a week */
+#define LIMIT_TOLD_RATE 100u           /* refusals a second that one gate is heard with */
+
 /* POP before SMTP */
 #define LIMIT_LEASES 100000            /* leases at once: 200 octets each */
 #define LIMIT_LEASE_FAILURES 10        /* failed logins to an account from an address end its lease there (DESIGN 8) */

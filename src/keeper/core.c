@@ -49,6 +49,7 @@ enum status keeper_init(struct keeper *keeper, struct settings *settings, struct
     list_init(&keeper->delayed);
     list_init(&keeper->claims);
     oauth_init(keeper);
+    refusals_init(&keeper->refusals);
     list_init(&keeper->offers);
     keeper->listen_fd = -1;
     TRY(keeper->writer->verbs->free_octets(keeper->writer, &disk_free));
@@ -70,6 +71,7 @@ void keeper_done(struct keeper *keeper)
     notice_done(keeper);
     map_done(&keeper->bindings);
     throttle_done(&keeper->throttle);
+    refusals_done(&keeper->refusals);
     lease_done(&keeper->leases);
     pin_done(&keeper->pins);
     directory_done(&keeper->directory);

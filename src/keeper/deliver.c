@@ -20,6 +20,7 @@ struct delivery {
     uint32_t lease, account; /* whose right it is, for the log */
     uint32_t device;         /* whose password opened the lease */
     struct slice helo;       /* what it may be pinned to */
+    struct slice foreign;    /* FORGED_AUTHOR: whose address it is not */
     enum proof proof;
     struct slice id, session;
     struct ip peer;
@@ -44,14 +45,16 @@ static void refuse(struct task *task, enum mail_verdict verdict)
  */
 
 /* RFC 6409 6.1, C092: From and Sender must belong to whoever sends. */
-static bool authors_fit(struct task *task, const struct standing *right)
+static bool authors_fit(struct task *task, const struct standing *right, struct slice *out_foreign)
 {
     struct rows authors = task->ask.deliver.authors;
     const struct directory *d = &task->keeper->directory;
     for (uint32_t i = 0; i < authors.count; i++) {
         struct slice author = row_of(struct deliver_author, authors, i)->address;
-        if (!(right->account ? directory_owns(d, right->account, author) : directory_has_owner(d, author)))
+        if (!(right->account ? directory_owns(d, right->account, author) : directory_has_owner(d, author))) {
+            *out_foreign = author;
             return false;
+        }
     }
     return true;
 }
@@ -172,7 +175,7 @@ static enum mail_verdict judge_sender(
         return verdict.verdict;
     if (!slice_equal(slice_of(binding->transaction.sender), task->ask.deliver.sender))
         return MAIL_FOREIGN_SENDER; /* another one than at MAIL */
-    if (!authors_fit(task, right))
+    if (!authors_fit(task, right, &d->foreign))
         return MAIL_FORGED_AUTHOR;
     d->proof = verdict.proof;
     d->peer = binding->transaction.peer;
@@ -342,6 +345,8 @@ void serve_deliver(struct task *task)
         verdict = keeper_has_room(keeper, size) ? decide(task, binding, d, &status) : MAIL_DISK_FULL;
     if (status == STATUS_OK && verdict == MAIL_OK)
         status = keep_envelope(task, d);
+    if (status == STATUS_OK && verdict != MAIL_OK && binding && binding->transaction.open)
+        refusals_of_mail(task, binding, binding_account(keeper, binding), (uint8_t)verdict, d->foreign);
     if (binding) {
         d->hold = binding->transaction.hold;
         binding->transaction.hold = (struct lease_hold){ 0 };

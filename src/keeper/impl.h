@@ -19,6 +19,7 @@
 #include "keeper/binding.h"
 #include "keeper/directory.h"
 #include "keeper/oauth.h"
+#include "keeper/refusals.h"
 #include "proto/lease.h"
 #include "proto/pin.h"
 #include "keeper/throttle.h"
@@ -56,6 +57,8 @@ struct client {
     uint8_t worker;
     uint32_t task_count, binding_count, hash_count; /* asks under way; sessions; passwords being hashed */
     uint64_t held; /* octets: the weights of its tasks */
+    msec told_since;
+    uint32_t told; /* refusals within the second from then on */
 };
 
 struct task {
@@ -107,6 +110,7 @@ struct keeper {
     struct throttle throttle;
     struct oauth oauth;
     struct errands errands;
+    struct refusals refusals;
     struct map verified; /* passwords that were right lately: see login.c */
     struct map noticed;  /* what owners were told today: see notice.c */
     struct map bindings;
@@ -212,6 +216,8 @@ void serve_queue_list(struct task *task);
 void serve_queue_show(struct task *task);
 void serve_queue_change(struct task *task);
 void serve_status(struct task *task);
+void serve_refused(struct task *task);
+void serve_why(struct task *task);
 
 /* ---- notice.c: mail to an account's owner; never waits, and says nothing where it must not ---- */
 /* A password came in clear, and was refused unchecked; `code` is the refusal's. */

@@ -4,6 +4,7 @@
  * Whatever fails, the answer is the same one, after the same work (C073, C074). */
 #include "base/secret.h"
 #include "keeper/login.h"
+#include "proto/refusal.h"
 
 #define BIT(mechanism) (1u << (mechanism))
 #define PASSWORDS      (BIT(MECHANISM_PASSWORD) | BIT(MECHANISM_PLAIN) | BIT(MECHANISM_LOGIN))
@@ -54,6 +55,17 @@ static const char *device_refusal(const struct login *login, const struct device
     return NULL;
 }
 
+/* What the one who is refused is never told, the administrator is: the true reason. */
+static void remember_refusal(struct keeper *keeper, const struct login *login, enum login_verdict verdict)
+{
+    struct refused refused = { .name = login->name, .session = login->session, .detail = slice_of(login->reason),
+        .peer = login->peer, .account = login->account, .protocol = login->protocol,
+        .code = verdict == LOGIN_WRONG      ? REFUSAL_LOGIN
+                : verdict == LOGIN_TOO_SOON ? REFUSAL_LOGIN_SOON
+                                            : REFUSAL_LOGIN_BUSY };
+    refusals_note(&keeper->refusals, &refused, clock_wall());
+}
+
 static void refuse(struct task *task, enum login_verdict verdict)
 {
     struct login *login = task->state;
@@ -64,6 +76,7 @@ static void refuse(struct task *task, enum login_verdict verdict)
         LOG_WORD("mechanism", mechanism_name((enum mechanism)login->mechanism)), LOG_TEXT("name", login->name),
         LOG_TEXT("account", account ? account->address : NO_SLICE), LOG_IP("peer", login->peer),
         LOG_WORD("reason", login->reason));
+    remember_refusal(keeper, login, verdict);
     task->answer.login = (struct answer_login){ .verdict = (uint8_t)verdict };
     task_answer(task, STATUS_OK);
 }

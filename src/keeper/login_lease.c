@@ -1,5 +1,6 @@
 /* login_lease.c - what a login by POP3 or IMAP opens besides the mailbox: the right to send from that address. */
 #include "keeper/login.h"
+#include "proto/refusal.h"
 
 static void log_lease(struct keeper *keeper, const struct login *login, const struct account *account,
     const struct device *device, const struct lease *lease, bool renewed)
@@ -24,6 +25,11 @@ static void log_refusal(
     else if (*reason)
         LOG(LOG_INFO, "lease.refused", LOG_TEXT("account", account->address), LOG_IP("peer", login->peer),
             LOG_TEXT("session", login->session), LOG_WORD("reason", reason));
+    if (*reason == '\0')
+        return;
+    struct refused refused = { .name = login->name, .session = login->session, .detail = slice_of(reason), .peer = login->peer,
+        .code = REFUSAL_PROVE_YOURSELF, .account = account->id, .protocol = login->protocol };
+    refusals_note(&keeper->refusals, &refused, clock_wall());
 }
 
 /* DESIGN section 8: effective before the answer leaves. */

@@ -171,6 +171,20 @@ static struct binding *open_transaction(struct task *task, const struct ask_mail
     return binding;
 }
 
+/* What the administrator is told of it besides (refusals.h). */
+static struct slice mail_detail(struct task *task, const struct standing *right, const struct transaction *t, enum mail_verdict verdict)
+{
+    char text[IP_TEXT];
+    struct slice detail = NO_SLICE;
+    if (verdict == MAIL_FOREIGN_SENDER)
+        detail = slice_of(t->sender);
+    else if (verdict == MAIL_OTHER_HELO)
+        detail = slice_of(t->helo);
+    else if (verdict == MAIL_OTHER_ADDRESS)
+        detail = (struct slice){ text, ip_text(right->other->peer, text) };
+    return arena_copy(&task->arena, detail, &detail) == STATUS_OK ? detail : NO_SLICE;
+}
+
 void serve_mail(struct task *task)
 {
     const struct ask_mail *ask = &task->ask.mail;
@@ -202,6 +216,8 @@ void serve_mail(struct task *task)
         answer->other = right.other->peer;
     binding->transaction.from_outside = verdict.verdict == MAIL_OK && verdict.proof == PROOF_NONE;
     if (verdict.verdict != MAIL_OK) {
+        refusals_of_mail(task, binding, right.account, (uint8_t)verdict.verdict, 
+            mail_detail(task, &right, &binding->transaction, verdict.verdict));
         if (right.lease)
             log_lease_use(task, &right, "lease.refused", verdict.verdict);
         else if (verdict.verdict == MAIL_OTHER_ADDRESS || verdict.verdict == MAIL_OTHER_HELO)
@@ -233,6 +249,8 @@ void serve_rcpt(struct task *task)
         verdict.verdict = MAIL_LEASE_USED_UP;
     if (verdict.verdict == MAIL_LEASE_USED_UP && right.lease)
         log_lease_use(task, &right, "lease.refused", MAIL_LEASE_USED_UP);
+    if (verdict.verdict != MAIL_OK && binding && binding->transaction.open)
+        refusals_of_mail(task, binding, right.account, (uint8_t)verdict.verdict, task->ask.rcpt.recipient);
     task->answer.rcpt = (struct answer_rcpt){ .verdict = (uint8_t)verdict.verdict, .local = found.ours };
     task_answer(task, STATUS_OK);
 }

@@ -17,6 +17,7 @@ static void (*const handlers[ASK_KINDS])(struct task *) = {
     [ASK_LOGIN_TOKEN]      = serve_login_token,
     [ASK_LOGIN_KEY]        = serve_login_key,
     [ASK_OFFERS]           = serve_offers,
+    [ASK_REFUSED]          = serve_refused,
     [ASK_MAIL]             = serve_mail,
     [ASK_RCPT]             = serve_rcpt,
     [ASK_STAGE]            = serve_stage,
@@ -51,6 +52,7 @@ static void (*const handlers[ASK_KINDS])(struct task *) = {
     [ASK_QUEUE_SHOW]       = serve_queue_show,
     [ASK_QUEUE_CHANGE]     = serve_queue_change,
     [ASK_STATUS]           = serve_status,
+    [ASK_WHY]              = serve_why,
 };
 /* clang-format on */
 

@@ -174,6 +174,7 @@ void upkeep_tick(struct keeper *keeper)
         throttle_forget(&keeper->throttle, now);
         login_forget(keeper, now);
         token_forget(keeper, now);
+        refusals_forget(&keeper->refusals, clock_wall());
         notice_forget(keeper, now);
     }
 }
