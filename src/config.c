@@ -215,6 +215,77 @@ static bool uids_clash(const struct settings *s)
     return false;
 }
 
+/* ---- the legacy ports ---- */
+
+#define STANDARD_PORTS 5u
+#define LEGACY_PORTS 4u
+#define LAST_PORT 65535u
+
+static const char *const legacy_names[LEGACY_PORTS] = { "legacy.submission_port", "legacy.submissions_port", "legacy.pop3_port", "legacy.pop3s_port" };
+
+/* Those of the standards come first. */
+static void all_ports(const struct settings *s, uint32_t out_ports[STANDARD_PORTS + LEGACY_PORTS])
+{
+    const uint32_t ports[STANDARD_PORTS + LEGACY_PORTS] = { 25, 110, 465, 587, 995, s->legacy_submission_port, s->legacy_submissions_port,
+        s->legacy_pop3_port, s->legacy_pop3s_port };
+    memcpy(out_ports, ports, sizeof ports);
+}
+
+static bool has_legacy_port(const struct settings *s)
+{
+    return s->legacy_submission_port || s->legacy_submissions_port || s->legacy_pop3_port || s->legacy_pop3s_port;
+}
+
+static const char *wrong_ports(const struct settings *s, const char **out_name)
+{
+    uint32_t ports[STANDARD_PORTS + LEGACY_PORTS];
+    all_ports(s, ports);
+    for (size_t i = STANDARD_PORTS; i < STANDARD_PORTS + LEGACY_PORTS; i++) {
+        *out_name = legacy_names[i - STANDARD_PORTS];
+        if (ports[i] != 0 && ports[i] + s->port_offset > LAST_PORT)
+            return "with listen.port_offset it is no port any more";
+        for (size_t j = 0; j < i; j++)
+            if (ports[i] != 0 && ports[i] == ports[j])
+                return "must be a port of its own: not 25, 110, 465, 587 or 995, nor another legacy port";
+    }
+    *out_name = "legacy.networks";
+    return has_legacy_port(s) && s->legacy_networks.count == 0 ? "a legacy port is set: name the devices that may use it" : NULL;
+}
+
+static bool is_https(struct slice url)
+{
+    struct slice rest = slice_from(url, strlen("https://"));
+    return slice_starts_nocase(url, S("https://")) && rest.len > 0 && rest.ptr[0] != '/' && slice_is_ascii(url) && slice_find(url, ' ') == url.len;
+}
+
+/* A token that anybody issued, for anybody, would open every account: both must be named. */
+static const char *wrong_oauth(const struct settings *s, const char **out_name)
+{
+    bool signs = s->oauth_jwks.len > 0, asks = s->oauth_introspection.len > 0;
+    *out_name = "oauth.jwks";
+    if (signs && !is_https(s->oauth_jwks) && slice_has(s->oauth_jwks, S("://")))
+        return "must be a file or an https URL";
+    *out_name = "oauth.introspection";
+    if (asks && !is_https(s->oauth_introspection))
+        return "must be an https URL";
+    *out_name = "oauth.configuration";
+    if (s->oauth_configuration.len > 0 && !is_https(s->oauth_configuration))
+        return "must be an https URL";
+    *out_name = "oauth.issuer";
+    if (signs && s->oauth_issuer.len == 0)
+        return "must be set where oauth.jwks is: whose tokens are taken?";
+    *out_name = "oauth.audience";
+    if (signs && s->oauth_audience.len == 0)
+        return "must be set where oauth.jwks is: or a token for any other service would do";
+    *out_name = "oauth.claim";
+    if ((signs || asks) && s->oauth_claim.len == 0)
+        return "must name the claim that holds the login name";
+    *out_name = "oauth.client";
+    if (asks && (s->oauth_client.len == 0 || s->oauth_secret_file.len == 0))
+        return "must be set where oauth.introspection is, with oauth.secret_file: nobody is to ask without a name (RFC 7662 2.1)";
+    return NULL;
+}
+
 /* What is wrong with the whole, and whose line to point at; NULL: nothing. */
 static const char *wrong_whole(const struct settings *s, const char **out_name)
 {
@@ -230,10 +301,13 @@ static const char *wrong_whole(const struct settings *s, const char **out_name)
     *out_name = "listen.address";
     if (s->listen_address.count == 0)
         return "must name at least one address";
+    const char *wrong = wrong_oauth(s, out_name);
+    if (wrong)
+        return wrong;
     *out_name = "users.keeper";
     if (uids_clash(s))
         return "each of users.* must be an id of its own, or the walls between the roles are gone";
-    return NULL;
+    return wrong_ports(s, out_name);
 }
 
 enum status config_finish(struct settings *settings, struct buf *why)
@@ -370,6 +444,7 @@ enum status config_print(const struct settings *settings, size_t index, struct b
 static bool relays(const struct settings *s) { return s->relay_networks.count > 0; }
 static bool takes_plaintext(const struct settings *s) { return s->auth_plaintext_networks.count > 0; }
 static bool has_legacy(const struct settings *s) { return s->legacy_networks.count > 0; }
+static bool has_old_tls(const struct settings *s) { return has_legacy_port(s) && s->legacy_tls_min_version < 0x0303; }
 static bool has_open_apop(const struct settings *s) { return s->auth_apop_without_tls; }
 static bool has_no_throttle(const struct settings *s) { return !s->auth_throttle; }
 static bool hashes_cheaply(const struct settings *s) { return s->auth_hash_cost < 3; }
@@ -384,6 +459,7 @@ const char *config_risk(const struct settings *settings, size_t index)
         { relays, "relay.networks: whoever is in there may send in anybody's name, without any proof" },
         { takes_plaintext, "auth.plaintext_networks: passwords from there can be read on the way" },
         { has_legacy, "legacy.networks: device passwords from there can be read on the way" },
+        { has_old_tls, "legacy.tls_min_version: TLS 1.0 and 1.1 are broken (RFC 8996): what devices send over the legacy ports can be read by who tries" },
         { has_open_apop, "auth.apop_without_tls: mail of devices can be read on the way, and their digests attacked" },
         { has_no_throttle, "auth.throttle = no: passwords can be guessed as fast as the server answers" },
         { hashes_cheaply, "auth.hash_cost is below 3: stolen hashes can be guessed quickly" },

@@ -153,6 +153,11 @@ static const struct file_case files[] = {
     { "pop_before_smtp.window = 30min\npop_before_smtp.cap = 20min\n", "t.conf:2: pop_before_smtp.cap: must not be shorter than pop_before_smtp.window" },
     { "[listen]\naddress =\n", "t.conf:2: listen.address: must name at least one address" },
     { "[users]\nmx = 7\nkeeper = 7\n", "t.conf:3: users.keeper: each of users.* must be an id of its own, or the walls between the roles are gone" },
+    { "[legacy]\nsubmission_port = 2587\n\n", "t.conf:3: legacy.networks: a legacy port is set: name the devices that may use it" },
+    { "[legacy]\nnetworks = 10.0.0.0/8\npop3_port = 2110\npop3s_port = 2110\n", "t.conf:4: legacy.pop3s_port: must be a port of its own: not 25, 110, 465, 587 or 995, nor another legacy port" },
+    { "[legacy]\nnetworks = 10.0.0.0/8\nsubmissions_port = 465\n", "t.conf:3: legacy.submissions_port: must be a port of its own: not 25, 110, 465, 587 or 995, nor another legacy port" },
+    { "legacy.networks = 10.0.0.0/8\nlegacy.pop3_port = 65000\nlisten.port_offset = 1000", "t.conf:2: legacy.pop3_port: with listen.port_offset it is no port any more" },
+    { "[legacy]\nnetworks = 10.0.0.0/8\nsubmission_port = 2587\nsubmissions_port = 2465\npop3_port = 2110\npop3s_port = 2995\ntls_min_version = 1.0", NULL },
     { "[server]\nhostname = a\x07" "b\n", "t.conf:2: server.hostname: holds octets that are no text: write UTF-8 without control characters" },
     { "a\x07 = 1", "t.conf:1: there is no setting 'a?'; 'ekirei config show' lists all" },
 };
@@ -213,15 +218,77 @@ static void test_size(void **state)
     buf_done(&why);
 }
 
+static bool risks_old_tls(const char *text)
+{
+    struct buf why = BUF(4096);
+    struct settings *s;
+    const char *risk;
+    bool found = false;
+    assert_int_equal(config_parse(slice_of(text), "t.conf", &s, &why), STATUS_OK);
+    for (size_t i = 0; (risk = config_risk(s, i)); i++)
+        found = found || slice_starts(slice_of(risk), S("legacy.tls_min_version: "));
+    settings_release(s);
+    buf_done(&why);
+    return found;
+}
+
+static void test_C071_old_tls_is_a_risk(void **state)
+{
+    (void)state;
+    assert_true(risks_old_tls("[legacy]\nnetworks = ::1\npop3_port = 2110\ntls_min_version = 1.1"));
+    assert_false(risks_old_tls("[legacy]\nnetworks = ::1\npop3_port = 2110"));
+    assert_false(risks_old_tls("[legacy]\nnetworks = ::1\ntls_min_version = 1.0")); /* no port speaks it */
+}
+
+/* RFC 8725 3.8, 3.9 */
+static void C089_tokens_need_an_issuer_and_an_audience(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *why;
+    } wrong[] = {
+        { "oauth.jwks = keys.json\n", "oauth.issuer" },
+        { "oauth.jwks = keys.json\noauth.issuer = x\n", "oauth.audience" },
+        { "oauth.jwks = keys.json\noauth.audience = x\n", "oauth.issuer" },
+        { "oauth.jwks = http://id.test/k\noauth.issuer = x\noauth.audience = y\n", "https" },
+        { "oauth.jwks = file:///etc/k\noauth.issuer = x\noauth.audience = y\n", "https" },
+        { "oauth.jwks = https://\noauth.issuer = x\noauth.audience = y\n", "https" },
+        { "oauth.jwks = k\noauth.issuer = x\noauth.audience = y\noauth.claim =\n", "oauth.claim" },
+        { "oauth.introspection = http://id.test/i\n", "https" },
+        { "oauth.introspection = https://id.test/i\n", "oauth.client" },
+        { "oauth.introspection = https://id.test/i\noauth.client = c\n", "oauth.secret_file" },
+        { "oauth.configuration = http://id.test/c\n", "https" },
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct settings *settings = NULL;
+        struct buf why = BUF(LIMIT_LOG_LINE);
+        assert_int_equal(config_parse(slice_of(wrong[i].text), "t", &settings, &why), STATUS_MALFORMED);
+        assert_true(slice_has(buf_slice(&why), slice_of(wrong[i].why)));
+        buf_done(&why);
+    }
+    static const char *const right[] = { "oauth.jwks = keys.json\noauth.issuer = x\noauth.audience = y\n",
+        "oauth.jwks = https://127.0.0.1:8443/k\noauth.issuer = x\noauth.audience = y\n",
+        "oauth.introspection = https://id.test/i\noauth.client = c\noauth.secret_file = s\n" };
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
+        struct settings *settings = NULL;
+        struct buf why = BUF(LIMIT_LOG_LINE);
+        assert_int_equal(config_parse(slice_of(right[i]), "t", &settings, &why), STATUS_OK);
+        settings_release(settings);
+        buf_done(&why);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(C089_tokens_need_an_issuer_and_an_audience),
         cmocka_unit_test(test_presets_print_as_they_stand),
         cmocka_unit_test(test_presets_are_those_of_the_design),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_file_reaches_the_struct),
         cmocka_unit_test(test_size),
+        cmocka_unit_test(test_C071_old_tls_is_a_risk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
