@@ -5,8 +5,8 @@
 #include "keeper/test_house.h"
 
 #define LAN "192.0.2.7"
-#define TRIES 50 /* of each kind; the kinds take turns, so that whatever else the machine does falls on all alike */
-#define ROUNDS 5
+#define TRIES  1000 /* of each kind; the kinds take turns, so that whatever else the machine does falls on all alike */
+#define ROUNDS 8
 
 enum kind { UNKNOWN, WRONG, DISABLED, DEVICES, KINDS };
 static const char *const names[KINDS] = { "nobody@our.test", "wrong@our.test", "disabled@our.test", "devices@our.test" };
@@ -38,45 +38,145 @@ static void prepare(struct house *h)
     }
 }
 
-static bool are_alike(struct house *h, uint32_t cost, uint64_t session)
+/* ---- ways to guess: each takes the time of the one question that counts ---- */
+
+static uint64_t time_of(struct house *h, uint64_t session, const struct ask *ask)
+{
+    uint64_t began = nanoseconds();
+    struct answer answer = house_ask(h, END_USER, session, ask);
+    uint64_t took = nanoseconds() - began;
+    assert_ok(answer.status);
+    if (ask->kind != ASK_SCRAM)
+        assert_int_equal(answer.login.verdict, LOGIN_WRONG);
+    return took;
+}
+
+static struct login_from from_of(uint8_t mechanism)
+{
+    return (struct login_from){ .session = S("s1"),
+        .peer = house_ip(LAN),
+        .protocol = mechanism == MECHANISM_CRAM_MD5 ? PROTOCOL_SMTP : PROTOCOL_POP3,
+        .mechanism = mechanism,
+        .encrypted = 1 };
+}
+
+static uint64_t by_password(struct house *h, uint64_t session, const char *name)
+{
+    struct ask ask = { .kind = ASK_LOGIN, .fd = -1, .login = { slice_of(name), S("wrong"), .from = from_of(MECHANISM_PLAIN) } };
+    return time_of(h, session, &ask);
+}
+
+static uint64_t by_digest(struct house *h, uint64_t session, const char *name, uint8_t mechanism)
+{
+    struct ask ask = { .kind = ASK_LOGIN_DIGEST,
+        .fd = -1,
+        .login_digest = { slice_of(name), S("<1.2@mail.our.test>"), S("0123456789abcdef"), from_of(mechanism) } };
+    return time_of(h, session, &ask);
+}
+
+static uint64_t by_apop(struct house *h, uint64_t session, const char *name)
+{
+    return by_digest(h, session, name, MECHANISM_APOP);
+}
+
+static uint64_t by_cram(struct house *h, uint64_t session, const char *name)
+{
+    return by_digest(h, session, name, MECHANISM_CRAM_MD5);
+}
+
+static uint64_t by_salt(struct house *h, uint64_t session, const char *name)
+{
+    struct ask ask = { .kind = ASK_SCRAM, .fd = -1, .scram = { .name = slice_of(name), .from = from_of(MECHANISM_SCRAM_SHA_256) } };
+    return time_of(h, session, &ask);
+}
+
+static uint64_t by_proof(struct house *h, uint64_t session, const char *name)
+{
+    struct ask ask = { .kind = ASK_SCRAM, .fd = -1, .scram = { .name = slice_of(name), .from = from_of(MECHANISM_SCRAM_SHA_256) } };
+    struct answer half = house_ask(h, END_USER, session, &ask);
+    char message[64];
+    assert_ok(half.status);
+    snprintf(message, sizeof message, "r=%.*s", (int)half.scram.nonce.len, half.scram.nonce.ptr);
+    struct ask proof = { .kind = ASK_LOGIN_SCRAM,
+        .fd = -1,
+        .login_scram = { .name = slice_of(name), .message = slice_of(message), .proof = S("0123456789abcdef0123456789abcdef"),
+            .from = from_of(MECHANISM_SCRAM_SHA_256) } };
+    return time_of(h, session, &proof);
+}
+
+struct guessing {
+    const char *what;
+    uint64_t (*try)(struct house *h, uint64_t session, const char *name);
+    uint32_t cost, tries;
+};
+
+static bool are_alike(struct house *h, const struct guessing *guessing)
 {
     static uint64_t took[KINDS][TRIES];
+    struct ask end = { .kind = ASK_END_SESSION, .fd = -1 };
     bool alike = true;
-    for (size_t i = 0; i < TRIES; i++)
-        for (size_t kind = 0; kind < KINDS; kind++) {
-            uint64_t began = nanoseconds();
-            struct answer_login login = house_login(h, END_USER, session++, names[kind], "wrong", PROTOCOL_POP3, LAN);
-            took[kind][i] = nanoseconds() - began;
-            assert_int_equal(login.verdict, LOGIN_WRONG);
+    for (size_t i = 0; i < guessing->tries; i++) {
+        for (size_t turn = 0; turn < KINDS; turn++) {
+            size_t kind = (i + turn) % KINDS; /* nobody always comes behind the same one */
+            took[kind][i] = guessing->try(h, 1, names[kind]);
+            house_put(h, END_USER, 1, &end);
         }
+        arena_reset(&h->arena);
+    }
     for (size_t kind = 0; kind < KINDS; kind++)
-        qsort(took[kind], TRIES, sizeof took[kind][0], by_size);
+        qsort(took[kind], guessing->tries, sizeof took[kind][0], by_size);
     for (size_t kind = WRONG; kind < KINDS; kind++) {
-        uint64_t one = took[UNKNOWN][TRIES / 2], other = took[kind][TRIES / 2];
-        print_message("cost %u: %s %u us, %s %u us\n", (unsigned)cost, names[UNKNOWN], (unsigned)(one / 1000), names[kind],
-            (unsigned)(other / 1000));
-        alike = alike && one * 4 < other * 5 && other * 4 < one * 5; /* within 1.25 */
+        uint64_t one = took[UNKNOWN][guessing->tries / 2], other = took[kind][guessing->tries / 2];
+        print_message("%s, cost %u: %s %.1f us, %s %.1f us\n", guessing->what, (unsigned)guessing->cost, names[UNKNOWN],
+            (double)one / 1000, names[kind], (double)other / 1000);
+        alike = alike && one * 10 < other * 11 && other * 10 < one * 11; /* within 1.1 */
     }
     return alike;
 }
 
 /* A difference that is there shows every time; what a busy machine adds does not. */
-static void measure(struct house *h, uint32_t cost)
+static void measure(struct house *h, const struct guessing *guessing)
 {
     bool alike = false;
     house_stop(h);
-    h->settings->auth_hash_cost = cost;
+    h->settings->auth_hash_cost = guessing->cost;
     h->settings->auth_throttle = false;
     house_start(h);
     prepare(h);
-    for (uint64_t round = 0; round < ROUNDS && !alike; round++)
-        alike = are_alike(h, cost, 1 + round * TRIES * KINDS);
+    for (int round = 0; round < ROUNDS && !alike; round++)
+        alike = are_alike(h, guessing);
     assert_true(alike);
 }
 
-static void test_C074_time_tells_nothing_at_the_least_cost(void **state) { measure(*state, 1); }
+static void test_C074_time_tells_nothing_at_the_least_cost(void **state)
+{
+    measure(*state, &(struct guessing){ "password", by_password, 1, TRIES });
+}
 
-static void test_C074_time_tells_nothing_at_the_usual_cost(void **state) { measure(*state, 5); }
+static void test_C074_time_tells_nothing_at_the_usual_cost(void **state)
+{
+    measure(*state, &(struct guessing){ "password", by_password, 5, 50 });
+}
+
+static void test_C074_time_of_digests(void **state)
+{
+    measure(*state, &(struct guessing){ "APOP", by_apop, 1, TRIES });
+}
+
+static void test_C074_time_of_cram(void **state)
+{
+    measure(*state, &(struct guessing){ "CRAM-MD5", by_cram, 1, TRIES });
+}
+
+static void test_C074_C075_time_of_salts(void **state)
+{
+    measure(*state, &(struct guessing){ "SCRAM, first half", by_salt, 1, TRIES });
+}
+
+static void test_C074_C075_time_of_proofs(void **state)
+{
+    measure(*state, &(struct guessing){ "SCRAM, second half", by_proof, 1, TRIES });
+}
 
 /* Nothing in a name is expanded, quoted or looked up as anything else, and what looks like SQL is a sender as any other. */
 static void test_C042_C043_C044_odd_names_are_octets(void **state)
@@ -119,6 +219,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_C074_time_tells_nothing_at_the_least_cost, house_setup, house_teardown),
         cmocka_unit_test_setup_teardown(test_C074_time_tells_nothing_at_the_usual_cost, house_setup, house_teardown),
+        cmocka_unit_test_setup_teardown(test_C074_time_of_digests, house_setup, house_teardown),
+        cmocka_unit_test_setup_teardown(test_C074_time_of_cram, house_setup, house_teardown),
+        cmocka_unit_test_setup_teardown(test_C074_C075_time_of_salts, house_setup, house_teardown),
+        cmocka_unit_test_setup_teardown(test_C074_C075_time_of_proofs, house_setup, house_teardown),
         cmocka_unit_test_setup_teardown(test_C042_C043_C044_odd_names_are_octets, house_setup, house_teardown),
         cmocka_unit_test_setup_teardown(test_C082_what_is_known_again_is_one_accounts, house_setup, house_teardown),
     };

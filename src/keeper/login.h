@@ -40,6 +40,10 @@ struct login {
 struct login *login_open(struct task *task);
 /* Calls login->begin now, or when those who failed before have waited long enough. */
 void login_delay(struct task *task);
+
+/* ---- login_judge.c ---- */
+/* Whether it was the secret stands in the state; the rest is found here, and the answer given. */
+void login_judge(struct task *task);
 /* The end of a login that was proved elsewhere: an account of the directory, or 0 and a word for the log; `device` 0
  * where it was none.  To be called on the loop thread, also where the client has gone meanwhile. */
 void login_found(struct task *task, uint32_t account, uint32_t device, const char *reason);
