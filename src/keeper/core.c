@@ -33,6 +33,13 @@ void keeper_take_dummy(struct keeper *keeper, uint32_t cost, const char verifier
     keeper->dummy = keeper->dummies[cost];
 }
 
+static enum status load_place(void *context, const struct store_place *row)
+{
+    struct keeper *keeper = context;
+    place_put(&keeper->places, row, clock_wall());
+    return STATUS_OK;
+}
+
 enum status keeper_init(struct keeper *keeper, struct settings *settings, struct slice key)
 {
     uint64_t disk_free = 0;
@@ -45,6 +52,7 @@ enum status keeper_init(struct keeper *keeper, struct settings *settings, struct
     TRY(vault_seal(keeper->key, 0, S("nobody"), S("what no device has: six by four"), &keeper->dummy_sealed));
     keeper->leases.ended = on_lease_ended;
     keeper->leases.context = keeper;
+    place_init(&keeper->places);
     list_init(&keeper->clients);
     list_init(&keeper->delayed);
     list_init(&keeper->claims);
@@ -55,6 +63,7 @@ enum status keeper_init(struct keeper *keeper, struct settings *settings, struct
     TRY(keeper->writer->verbs->free_octets(keeper->writer, &disk_free));
     atomic_store(&keeper->disk_free, disk_free);
     TRY(directory_load(&keeper->directory, keeper->writer));
+    TRY(keeper->writer->verbs->each_place(keeper->writer, load_place, keeper));
     offers_renew(keeper);
     return STATUS_OK;
 }
@@ -71,6 +80,7 @@ void keeper_done(struct keeper *keeper)
     notice_done(keeper);
     map_done(&keeper->bindings);
     throttle_done(&keeper->throttle);
+    place_done(&keeper->places);
     refusals_done(&keeper->refusals);
     lease_done(&keeper->leases);
     pin_done(&keeper->pins);

@@ -18,6 +18,7 @@
 #include "base/settings.h"
 #include "keeper/binding.h"
 #include "keeper/directory.h"
+#include "keeper/place.h"
 #include "keeper/oauth.h"
 #include "keeper/refusals.h"
 #include "proto/lease.h"
@@ -108,6 +109,7 @@ struct keeper {
     struct leases leases;
     struct pins pins;
     struct throttle throttle;
+    struct places places; /* from where accounts were used */
     struct oauth oauth;
     struct errands errands;
     struct refusals refusals;

@@ -264,6 +264,7 @@ static void account_removed(struct task *task)
     if (task->status == STATUS_OK) {
         manage_end_leases(task->keeper, change->id, 0);
         directory_remove_account(&task->keeper->directory, change->id);
+        place_forget_account(&task->keeper->places, change->id);
         offers_renew(task->keeper);
         log_change("account.removed", task->ask.account.address);
     }

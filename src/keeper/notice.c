@@ -193,7 +193,7 @@ void notice_cleartext(struct keeper *keeper, struct slice name, struct ip peer, 
     if (!keeper->settings->auth_notices || !account || !account->enabled)
         return;
     /* Anybody can type anybody's name: only from where the owner has been, or before he was anywhere, is it likely he. */
-    if (account->last_login)
+    if (account->last_login && !place_knows(&keeper->places, account->id, peer, clock_wall()))
         return;
     struct notice notice = { .kind = NOTICE_CLEARTEXT, .peer = peer, .code = code };
     if (may_tell_cleartext(keeper, account->id))

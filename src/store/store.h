@@ -147,6 +147,7 @@ struct store_verbs {
     enum status (*device_seen)(struct store *, uint32_t id, wall when);
     /* Inserts, or moves `last` on; at most `most` places are kept for an account, the latest. */
     enum status (*place_seen)(struct store *, const struct store_place *, uint32_t most);
+    enum status (*place_forget)(struct store *, wall before);        /* those last used before */
     enum status (*alias_add)(struct store *, const struct store_alias *);
     enum status (*alias_remove)(struct store *, struct slice address, struct slice target, uint32_t *out_count); /* target empty: all */
     enum status (*domain_add)(struct store *, struct slice name);

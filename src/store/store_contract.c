@@ -342,6 +342,13 @@ static void test_places(void **state)
     for (unsigned at = 0; at < places.count; at++)
         assert_false(ip_equal(places.rows[at].network, v6));
     contract_begin(c);
+    assert_ok(c->v->place_forget(c->store, 50)); /* 40 and 6 go */
+    contract_commit(c);
+    places = places_of(c);
+    assert_int_equal(2, places.count);
+    assert_true(places.rows[0].last >= 50 && places.rows[1].last >= 50);
+    contract_begin(c);
+    note_place(c, other, "192.0.2.0", 70, 70, 3);
     assert_ok(c->v->account_remove(c->store, account));
     contract_commit(c);
     assert_int_equal(1, places_of(c).count);

@@ -51,6 +51,7 @@ static const struct store_verbs verbs = {
     .account_password = sqlite_account_password,
     .account_rehash = sqlite_account_rehash,
     .place_seen = sqlite_place_seen,
+    .place_forget = sqlite_place_forget,
     .each_place = sqlite_each_place,
     .account_set = sqlite_account_set,
     .account_remove = sqlite_account_remove,

@@ -32,6 +32,16 @@ enum status sqlite_place_seen(struct store *store, const struct store_place *pla
     return keep_latest(s, place->account, most);
 }
 
+enum status sqlite_place_forget(struct store *store, wall before)
+{
+    struct sqlite *s = sqlite_of(store);
+    scoped_statement *statement = NULL;
+    TRY(sqlite_writing(s));
+    TRY(sqlite_query(s, "DELETE FROM place WHERE last < ?1", &statement));
+    sqlite_bind(statement, 1, before);
+    return sqlite_run(s, statement);
+}
+
 enum status sqlite_each_place(
     struct store *store, enum status (*each)(void *, const struct store_place *), void *context)
 {

@@ -106,6 +106,7 @@ enum status sqlite_account_add(struct store *store, const struct store_account *
 enum status sqlite_account_password(struct store *store, uint32_t id, struct slice password, struct slice scram);
 enum status sqlite_account_rehash(struct store *store, const struct store_rehash *rehash);
 enum status sqlite_place_seen(struct store *store, const struct store_place *place, uint32_t most);
+enum status sqlite_place_forget(struct store *store, wall before);
 enum status sqlite_each_place(struct store *store, enum status (*each)(void *, const struct store_place *), void *context);
 enum status sqlite_account_set(struct store *store, uint32_t id, bool enabled, bool pop_before_smtp);
 enum status sqlite_account_remove(struct store *store, uint32_t id);
