@@ -85,6 +85,31 @@ class Tls(unittest.TestCase):
         with self.house.pop3("bob@acc.test") as client:
             self.assertIn(b"+OK", client.noop())
 
+    def asked_for_key(self, house, service, source_version):
+        """Does the server send a CertificateRequest?  OpenSSL's client prints every handshake message by name."""
+        start = {"smtp": ["-starttls", "smtp"], "submission": ["-starttls", "smtp"], "pop3": ["-starttls", "pop3"]}.get(service, [])
+        done = subprocess.run(["openssl", "s_client", "-connect", f"{HOST}:{house.port(service)}", *start, source_version, "-msg"], input=b"QUIT\r\n", capture_output=True, timeout=10)
+        self.assertIn(b"Finished", done.stdout)
+        return b"CertificateRequest" in done.stdout
+
+    def test_C067_clients_are_asked_for_a_key_by_the_setting_and_never_on_port_25(self):
+        with House(auth__client_certificates="yes") as asking:
+            for version in ("-tls1_2", "-tls1_3"):
+                for service in ("submission", "submissions", "pop3", "pop3s"):
+                    self.assertTrue(self.asked_for_key(asking, service, version), service)
+                    self.assertFalse(self.asked_for_key(self.house, service, version), service)
+                self.assertFalse(self.asked_for_key(asking, "smtp", version))
+            # Any certificate is taken, and none: expired, self-signed, of nobody that we know.
+            key, pem = asking.top / "key.pem", asking.top / "cert.pem"
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=anyone", "-days", "0",
+                            "-keyout", str(key), "-out", str(pem)], check=True, capture_output=True)
+            for shown in (True, False):
+                context = asking.tls()
+                if shown:
+                    context.load_cert_chain(str(pem), str(key))
+                with context.wrap_socket(socket.create_connection((HOST, asking.port("pop3s")), timeout=10), server_hostname="localhost") as secured:
+                    self.assertTrue(secured.recv(100).startswith(b"+OK"))
+
     def test_C063_random_names_take_no_memory(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
