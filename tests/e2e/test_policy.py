@@ -548,7 +548,7 @@ class Hub(Postfix):
 
     def _configure(self):
         (self.conf / "master.cf").write_text(postfix_master(self.port))
-        service = f"check_policy_service inet:{HOST}:{self.server.port}"
+        service = f"check_policy_service {{ inet:{HOST}:{self.server.port}, default_action=DUNNO, timeout=5s, try_limit=1 }}"
         (self.conf / "main.cf").write_text(f"""
 compatibility_level = 3.6
 queue_directory = {self.top}/spool
@@ -564,7 +564,7 @@ inet_protocols = ipv4
 alias_maps =
 alias_database =
 mynetworks = 192.0.2.1
-relay_domains =
+relay_domains = here.test
 relayhost = [{HOST}]:{self.sink.port}
 smtp_dns_support_level = disabled
 smtp_tls_security_level = none
@@ -596,6 +596,7 @@ exec "$@"
 """)
         script.chmod(0o755)
         (self.top / "dovecot.conf").write_text(f"""
+default_vsz_limit = 0
 base_dir = {self.top}/run
 state_dir = {self.top}/state
 log_path = {self.top}/log
@@ -744,13 +745,14 @@ class Beside(unittest.TestCase):
             self.assertEqual(caught.exception.recipients["far@elsewhere.test"][0], 452)
 
     def test_login_goes_on_without_policy(self):
-        """Fails closed: the mailbox opens, nothing is relayed, and Postfix defers."""
+        """Fails closed: the mailbox opens, nothing is relayed; and mail from outside comes in all the same."""
         self.server.stop()
         try:
             began = time.monotonic()
             self.assertTrue(self.dovecot.login("erin@acc.test", "127.0.0.17"))
             self.assertLess(time.monotonic() - began, 5)
-            self.assertGreaterEqual(self.send("127.0.0.17", "erin@acc.test")[0], 400)
+            self.assertEqual(self.send("127.0.0.17", "erin@acc.test")[0], 554)
+            self.assertEqual(self.send("127.0.0.18", "stranger@elsewhere.test", ["me@here.test"])[0], 250)
         finally:
             self.server.run()
 
