@@ -167,6 +167,7 @@ void reader_work(struct pool_job *job, void *store);
 struct client *asker_open(struct keeper *keeper, int fd, enum role role, uint8_t worker);
 void asker_close(struct client *client);
 void serve(struct task *task);
+bool serve_knows(enum ask_kind kind); /* there is a handler */
 
 /* ---- handlers ---- */
 void serve_login(struct task *task);

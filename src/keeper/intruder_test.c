@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "base/random.h"
-#include "keeper/test_house.h"
+#include "keeper/test_client.h"
 
 #define LAN "192.0.2.7"
 
@@ -322,6 +322,176 @@ static void test_leases_of_one_account(void **state)
     lease_done(&leases);
 }
 
+/* ---- logins -------------------------------------------------------------------------------------------------------
+ */
+
+#define KEY "0123456789abcdef0123456789abcdef"
+
+static struct login_from whence(uint8_t protocol, uint8_t mechanism)
+{
+    return (struct login_from){ .session = S("x"),
+        .peer = house_ip(LAN),
+        .local = house_ip("192.0.2.250"),
+        .protocol = protocol,
+        .mechanism = mechanism,
+        .encrypted = 1 };
+}
+
+static void test_C085_proofs_out_of_nowhere(void **state)
+{
+    struct house *h = *state;
+    struct scram_try try = { "alice", "secret-alice", .mechanism = MECHANISM_SCRAM_SHA_256, .skip_begin = true };
+    assert_int_equal(client_scram(h, END_USER, 1, &try).login.verdict, LOGIN_WRONG); /* without a first half */
+    try.skip_begin = false;
+    try.stale_message = true;
+    assert_int_equal(client_scram(h, END_USER, 2, &try).login.verdict, LOGIN_WRONG); /* with a nonce of its own */
+    try.stale_message = false;
+    try.other_name = "bob";
+    assert_int_equal(client_scram(h, END_USER, 3, &try).login.verdict, LOGIN_WRONG); /* of another than began */
+    try.other_name = "ALICE";
+    assert_int_equal(client_scram(h, END_USER, 4, &try).login.verdict, LOGIN_WRONG); /* as it was typed, no other way */
+    try.other_name = NULL;
+    try.replay = true;
+    /* The first was right: who asks again on a session that is logged in is no gate of ours. */
+    assert_status(STATUS_AWAY, client_scram(h, END_USER, 5, &try).status);
+    assert_alive(h, END_MX);
+}
+
+static void test_C086_names_that_change_between_the_halves(void **state)
+{
+    struct house *h = *state;
+    struct scram_try begun = { "bob", "secret-bob", .mechanism = MECHANISM_SCRAM_SHA_256 }, proved = begun;
+    struct answer half = client_scram_begin(h, END_USER, 1, &begun);
+    proved.authzid = "alice";
+    assert_int_equal(client_scram_proof(h, END_USER, 1, &proved, &half.scram).login.verdict, LOGIN_WRONG);
+    begun.authzid = "alice";
+    half = client_scram_begin(h, END_USER, 2, &begun);
+    assert_ok(half.status); /* as for any name */
+    assert_int_equal(client_scram_proof(h, END_USER, 2, &proved, &half.scram).login.verdict, LOGIN_WRONG);
+    /* Bob's salt and nonce, Alice's proof. */
+    begun.authzid = NULL;
+    half = client_scram_begin(h, END_USER, 3, &begun);
+    struct scram_try alice = { "alice", "secret-alice", .mechanism = MECHANISM_SCRAM_SHA_256, .other_name = "bob" };
+    assert_int_equal(client_scram_proof(h, END_USER, 3, &alice, &half.scram).login.verdict, LOGIN_WRONG);
+}
+
+static void test_C088_lengths_that_are_not_so(void **state)
+{
+    struct house *h = *state;
+    char long_name[LIMIT_LOGIN_NAME + 1];
+    memset(long_name, 'x', sizeof long_name);
+    struct ask digest = { .kind = ASK_LOGIN_DIGEST, .fd = -1,
+        .login_digest = { S("alice"), S("<1.2@x>"), NO_SLICE, whence(PROTOCOL_POP3, MECHANISM_APOP) } };
+    struct ask key = { .kind = ASK_LOGIN_KEY, .fd = -1, .login_key = { .from = whence(PROTOCOL_POP3, MECHANISM_EXTERNAL) } };
+    static const char octets[80] = { 0 };
+    for (size_t size = 0; size < 65; size++) {
+        digest.login_digest.digest = (struct slice){ octets, size };
+        key.login_key.key = (struct slice){ octets, size };
+        assert_status(size == 16 ? STATUS_OK : STATUS_MALFORMED, house_ask(h, END_USER, 1000 + size, &digest).status);
+        assert_status(size == 32 ? STATUS_OK : STATUS_MALFORMED, house_ask(h, END_USER, 2000 + size, &key).status);
+    }
+    /* The longest name there is; a longer one does not come through the frame. */
+    struct ask begin = { .kind = ASK_SCRAM, .fd = -1,
+        .scram = { .name = { long_name, LIMIT_LOGIN_NAME }, .from = whence(PROTOCOL_POP3, MECHANISM_SCRAM_SHA_256) } };
+    assert_ok(house_ask(h, END_USER, 1, &begin).status);
+    begin.scram.authzid = begin.scram.name;
+    assert_ok(house_ask(h, END_USER, 2, &begin).status);
+    static const struct slice bad[] = { { "", 0 }, { "a\tb", 3 }, { "a\x7f", 2 } };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        begin.scram.name = bad[i];
+        assert_status(STATUS_MALFORMED, house_ask(h, END_USER, 3, &begin).status);
+    }
+}
+
+static void test_mechanisms_that_do_not_fit(void **state)
+{
+    struct house *h = *state;
+    for (unsigned mechanism = 0; mechanism < 256; mechanism++) {
+        bool password = mechanism >= MECHANISM_PASSWORD && mechanism <= MECHANISM_LOGIN;
+        bool digests = mechanism == MECHANISM_APOP || mechanism == MECHANISM_CRAM_MD5;
+        bool halves = mechanism >= MECHANISM_SCRAM_SHA_1 && mechanism <= MECHANISM_SCRAM_SHA_256_PLUS;
+        struct login_from from = whence(PROTOCOL_POP3, (uint8_t)mechanism);
+        struct ask asks[] = {
+            { .kind = ASK_LOGIN, .fd = -1, .login = { S("alice"), S("wrong"), .from = from } },
+            { .kind = ASK_LOGIN_DIGEST, .fd = -1, .login_digest = { S("alice"), S("<1>"), S("0123456789abcdef"), from } },
+            { .kind = ASK_SCRAM, .fd = -1, .scram = { .name = S("alice"), .from = from } },
+            { .kind = ASK_LOGIN_KEY, .fd = -1, .login_key = { .key = S(KEY), .from = from } },
+        };
+        const bool fits[] = { password, digests, halves, mechanism == MECHANISM_EXTERNAL };
+        for (size_t i = 0; i < 4; i++)
+            assert_status(fits[i] ? STATUS_OK : STATUS_MALFORMED, house_ask(h, END_USER, 10 * mechanism + i, &asks[i]).status);
+    }
+    for (unsigned protocol = 0; protocol < 256; protocol++) {
+        struct ask apop = { .kind = ASK_LOGIN_DIGEST, .fd = -1,
+            .login_digest = { S("alice"), S("<1>"), S("0123456789abcdef"), whence((uint8_t)protocol, MECHANISM_APOP) } };
+        assert_status(protocol == PROTOCOL_POP3 ? STATUS_OK : STATUS_MALFORMED, house_ask(h, END_USER, 5000 + protocol, &apop).status);
+    }
+}
+
+/* The gate for strangers' mail: whatever it shows, it opens no mailbox, and no lease. */
+static void test_keys_and_proofs_at_port_25(void **state)
+{
+    struct house *h = *state;
+    struct ask add = { .kind = ASK_DEVICE_ADD, .fd = -1,
+        .device_add = { .address = S("alice@our.test"), .name = S("key"), .key = S(KEY), .rights = RIGHTS_ALL } };
+    assert_ok(house_ask(h, END_CTL, 0, &add).status);
+    struct ask key = { .kind = ASK_LOGIN_KEY, .fd = -1, .login_key = { .key = S(KEY), .from = whence(PROTOCOL_POP3, MECHANISM_EXTERNAL) } };
+    assert_status(STATUS_MALFORMED, house_ask(h, END_MX, 1, &key).status);
+    key.login_key.from.protocol = PROTOCOL_IMAP;
+    assert_status(STATUS_MALFORMED, house_ask(h, END_MX, 1, &key).status);
+    key.login_key.from.protocol = PROTOCOL_SMTP;
+    struct answer answer = house_ask(h, END_MX, 1, &key);
+    assert_int_equal(answer.login.verdict, LOGIN_OK);
+    assert_int_equal(answer.login.lease, 0);
+    struct scram_try try = { "alice", "secret-alice", .mechanism = MECHANISM_SCRAM_SHA_256, .protocol = PROTOCOL_POP3 };
+    assert_status(STATUS_MALFORMED, client_scram(h, END_MX, 2, &try).status);
+    try.protocol = PROTOCOL_SMTP;
+    answer = client_scram(h, END_MX, 2, &try);
+    assert_int_equal(answer.login.verdict, LOGIN_OK);
+    assert_int_equal(answer.login.lease, 0);
+    struct ask mail = mail_of("alice@our.test");
+    assert_int_equal(house_ask(h, END_MX, 2, &mail).mail.proof, PROOF_NONE);
+    assert_int_equal(house_rcpt(h, END_MX, 2, "victim@else.test"), MAIL_NOT_LOCAL);
+    struct ask list = { .kind = ASK_LEASE_LIST, .fd = -1 };
+    assert_int_equal(house_ask(h, END_CTL, 0, &list).lease_list.rows.count, 0);
+}
+
+/* Another gate's half: the session's number is the same, the session is not. */
+static void test_halves_of_other_gates(void **state)
+{
+    struct house *h = *state;
+    struct scram_try try = { "alice", "secret-alice", .mechanism = MECHANISM_SCRAM_SHA_256, .protocol = PROTOCOL_SMTP };
+    struct answer half = client_scram_begin(h, END_USER, 7, &try);
+    assert_ok(half.status);
+    assert_int_equal(client_scram_proof(h, END_MX, 7, &try, &half.scram).login.verdict, LOGIN_WRONG);
+    assert_int_equal(client_scram_proof(h, END_USER, 7, &try, &half.scram).login.verdict, LOGIN_OK);
+}
+
+/* A flood of passwords holds up nobody's proof: they do not wait in one queue. */
+static void test_flood_of_passwords_and_scram(void **state)
+{
+    struct house *h = *state;
+    house_stop(h);
+    h->settings->auth_hash_cost = 5;
+    house_start(h);
+    struct ask guess = login_of("nobody", "guess", PROTOCOL_SMTP);
+    for (uint32_t i = 0; i < LIMIT_HASHES_USER; i++)
+        house_put(h, END_USER, 100 + i, &guess);
+    struct scram_try try = { "alice", "secret-alice", .mechanism = MECHANISM_SCRAM_SHA_256 };
+    msec began = clock_now();
+    assert_int_equal(client_scram(h, END_USER, 1, &try).login.verdict, LOGIN_OK);
+    assert_true(clock_now() - began < 500); /* the flood lasts longer than a second */
+}
+
+static void test_every_ask_has_a_handler(void **state)
+{
+    (void)state;
+    for (int kind = ASK_NONE + 1; kind < ASK_KINDS; kind++)
+        if (!serve_knows((enum ask_kind)kind))
+            fail_msg("%s", ask_defs[kind].name);
+    assert_false(serve_knows(ASK_NONE));
+}
+
 /* ---- names --------------------------------------------------------------------------------------------------------
  */
 
@@ -358,6 +528,14 @@ int main(void)
         HOUSE(test_flood_of_logins),
         HOUSE(test_ranges_of_expunge),
         HOUSE(test_leases_of_one_account),
+        HOUSE(test_C085_proofs_out_of_nowhere),
+        HOUSE(test_C086_names_that_change_between_the_halves),
+        HOUSE(test_C088_lengths_that_are_not_so),
+        HOUSE(test_mechanisms_that_do_not_fit),
+        HOUSE(test_keys_and_proofs_at_port_25),
+        HOUSE(test_halves_of_other_gates),
+        HOUSE(test_flood_of_passwords_and_scram),
+        cmocka_unit_test(test_every_ask_has_a_handler),
         HOUSE(test_login_name_is_nobody_elses_address),
     };
     return cmocka_run_group_tests_name("intruder", tests, NULL, NULL);

@@ -56,6 +56,11 @@ static void (*const handlers[ASK_KINDS])(struct task *) = {
 };
 /* clang-format on */
 
+bool serve_knows(enum ask_kind kind)
+{
+    return kind < ASK_KINDS && handlers[kind];
+}
+
 void serve(struct task *task)
 {
     handlers[task->ask.kind](task);
