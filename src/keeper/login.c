@@ -263,14 +263,32 @@ struct login *login_open(struct task *task)
     return login;
 }
 
+struct throttle_try login_attempt(const struct task *task)
+{
+    const struct keeper *keeper = task->keeper;
+    const struct login *login = task->state;
+    struct throttle_try attempt = { .name = login->stated,
+        .peer = login->peer,
+        .is_nobody = login->account == 0,
+        .is_home = place_knows(&keeper->places, login->account, login->peer, clock_wall()) };
+    if (task->ask.kind == ASK_LOGIN) {
+        char name[32];
+        vault_name(keeper->cache_key, task->ask.login.secret, name);
+        memcpy(&attempt.fingerprint, name, sizeof attempt.fingerprint);
+    }
+    return attempt;
+}
+
 /* Those who guess from many sessions at once wait for each other, as they would in one. */
-static msec wait_for(struct keeper *keeper, struct ip peer, msec delay)
+static msec wait_for(struct keeper *keeper, const struct throttle_try *attempt, msec delay)
 {
     msec wait = delay;
-    struct ip place = throttle_place(peer);
+    struct ip place = throttle_place(attempt->peer);
     for (const struct list *node = keeper->delayed.next; node != &keeper->delayed && wait < LIMIT_LOGIN_WAIT; node = node->next) {
         const struct login *other = list_element(node, struct task, waiting)->state;
-        if (ip_equal(throttle_place(other->peer), place))
+        /* Who is at home waits for himself only. */
+        if (ip_equal(throttle_place(other->peer), place) &&
+            (!attempt->is_home || slice_equal(other->stated, attempt->name)))
             wait += delay;
     }
     return wait < LIMIT_LOGIN_WAIT ? wait : LIMIT_LOGIN_WAIT;
@@ -281,8 +299,8 @@ void login_delay(struct task *task)
     struct keeper *keeper = task->keeper;
     struct login *login = task->state;
     msec now = keeper_now(keeper);
-    msec delay =
-        keeper->settings->auth_throttle ? throttle_delay(&keeper->throttle, login->stated, login->peer, now) : 0;
+    struct throttle_try attempt = login_attempt(task);
+    msec delay = keeper->settings->auth_throttle ? throttle_delay(&keeper->throttle, &attempt, now) : 0;
     if (delay == 0) {
         login->begin(task);
         return;
@@ -291,7 +309,7 @@ void login_delay(struct task *task)
         login_busy(task);
         return;
     }
-    task->due = now + wait_for(keeper, login->peer, delay);
+    task->due = now + wait_for(keeper, &attempt, delay);
     task_wait(task, &keeper->delayed, &keeper->delayed_count);
 }
 

@@ -38,6 +38,8 @@ struct login {
 /* ---- login.c ---- */
 /* Keeps and checks the ask, and finds the account that the name stands for.  NULL: it has been answered. */
 struct login *login_open(struct task *task);
+/* The login as those see it who count failures. */
+struct throttle_try login_attempt(const struct task *task);
 /* Calls login->begin now, or when those who failed before have waited long enough. */
 void login_delay(struct task *task);
 

@@ -85,8 +85,10 @@ static void refuse_wrong(struct task *task)
     msec now = keeper_now(keeper);
     if (binding)
         binding->auth_failed = true;
-    if (keeper->settings->auth_throttle)
-        throttle_failed(&keeper->throttle, login->stated, login->peer, now);
+    if (keeper->settings->auth_throttle) {
+        struct throttle_try attempt = login_attempt(task);
+        throttle_failed(&keeper->throttle, &attempt, now);
+    }
     if (login->account)
         lease_failed(&keeper->leases, login->account, login->peer, now);
     refuse(task, LOGIN_WRONG);
@@ -129,6 +131,13 @@ static void bind_session(struct binding *binding, const struct login *login, str
     }
 }
 
+/* An account that was never used before has no usual places: then nothing is told. */
+static bool note_place(struct keeper *keeper, const struct account *account, struct ip peer)
+{
+    bool has_others = place_has(&keeper->places, account->id);
+    return place_note(&keeper->places, account->id, peer, clock_wall()) && has_others;
+}
+
 static void accept_login(struct task *task, struct account *account, struct device *device)
 {
     struct keeper *keeper = task->keeper;
@@ -140,13 +149,16 @@ static void accept_login(struct task *task, struct account *account, struct devi
         task_answer(task, STATUS_DENIED);
         return;
     }
-    throttle_passed(&keeper->throttle, login->stated, login->peer);
+    struct throttle_try attempt = login_attempt(task);
+    throttle_passed(&keeper->throttle, &attempt);
     if (is_too_soon(keeper, account, login->protocol)) {
         login->reason = "login-delay";
         refuse(task, LOGIN_TOO_SOON);
         return;
     }
     bool lease = login_open_lease(task, account, device);
+    if (note_place(keeper, account, login->peer) && lease)
+        notice_new_place(keeper, account, device, login->peer, login->protocol);
     bind_session(binding, login, account, device);
     keeper->session_count++;
     log_accepted(login, account, device);

@@ -1,20 +1,52 @@
-/* throttle.h - a growing delay for those who guess passwords: per account and network, and per address (C076).
+/* throttle.h - a growing delay for those who guess passwords (C076).
  *
- * A delay, never a lock: nobody can lock an account's owner out from elsewhere.  The delay comes before the password is
- * looked at, so that it tells nothing. */
+ * A delay, never a lock: nobody can lock an account's owner out.  The delay comes before the password is looked at, so
+ * that it tells nothing.  Four things are counted:
+ *   - failures of one account from one network: the only one that holds for places from which the account was used
+ *     before (place.h), so that an office shares its address and not its mistakes;
+ *   - failures from one address, and how many different names fail from one network;
+ *   - under how many names one password is tried (a keyed fingerprint, in memory only): a sprayed password;
+ *   - failures a minute of names that nobody has, from everywhere: a botnet that comes once from each address.
+ * Memory is bounded by rows of limits.h; what is old makes room. */
 #pragma once
 
 #include "base/clock.h"
 #include "base/ip.h"
 #include "base/map.h"
 
+struct spray;
+
 struct throttle {
-    struct map entries;
+    struct map entries;  /* by name and network, and by address */
+    struct map networks; /* which names failed from there */
+    struct spray *sprays; /* NULL until a password fails */
+    uint64_t minute;      /* of `unknown` */
+    uint32_t unknown, unknown_before;
+    uint32_t hits; /* tries of sprayed passwords since throttle_report() */
 };
+
+/* One login. */
+struct throttle_try {
+    struct slice name;    /* what was typed, or the account's address: whatever stays the same */
+    struct ip peer;
+    uint64_t fingerprint; /* of the password, keyed; 0: none was shown */
+    bool is_nobody;       /* no account has the name */
+    bool is_home;         /* the account was used from there before */
+};
+
 void throttle_done(struct throttle *throttle);
 struct ip throttle_place(struct ip peer); /* one address; of IPv6 its /64 */
-/* `name` is what was typed, or the account's address: whatever stays the same. */
-msec throttle_delay(const struct throttle *throttle, struct slice name, struct ip peer, msec now);
-void throttle_failed(struct throttle *throttle, struct slice name, struct ip peer, msec now);
-void throttle_passed(struct throttle *throttle, struct slice name, struct ip peer);
+msec throttle_delay(const struct throttle *throttle, const struct throttle_try *attempt, msec now);
+void throttle_failed(struct throttle *throttle, const struct throttle_try *attempt, msec now);
+void throttle_passed(struct throttle *throttle, const struct throttle_try *attempt);
 void throttle_forget(struct throttle *throttle, msec now); /* old failures */
+
+/* What goes on, for a line in the log. */
+struct throttle_news {
+    uint32_t passwords; /* sprayed ones */
+    uint32_t tries;     /* of them, since the last report */
+    uint32_t networks;  /* from which too many names fail */
+    uint32_t unknown;   /* failures of names that nobody has, in this minute or the one before */
+};
+struct throttle_news throttle_report(struct throttle *throttle, msec now);
+bool throttle_has_news(const struct throttle_news *news);

@@ -6,7 +6,8 @@
 #define SEEN_EVERY   30u         /* last logins */
 #define SWEEP_EVERY  300u        /* bodies */
 #define SWEEP_MOST   500u        /* in one transaction */
-#define SEEN_MOST    2000u       /* accounts, and devices, in one transaction */
+#define SEEN_MOST    2000u       /* accounts, devices, and places, in one transaction */
+#define PLACES_EVERY 3600u       /* places that nobody came back to */
 
 static void drop(struct task *task)
 {
@@ -63,8 +64,14 @@ struct stamp {
 };
 struct stamps {
     struct stamp accounts[SEEN_MOST], devices[SEEN_MOST];
-    uint32_t account_count, device_count;
+    struct store_place places[SEEN_MOST];
+    uint32_t account_count, device_count, place_count;
 };
+
+static bool has_stamps(const struct stamps *stamps)
+{
+    return stamps->account_count + stamps->device_count + stamps->place_count > 0;
+}
 
 static void collect(struct keeper *keeper, struct stamps *stamps)
 {
@@ -82,6 +89,7 @@ static void collect(struct keeper *keeper, struct stamps *stamps)
             stamps->devices[stamps->device_count++] = (struct stamp){ device->id, device->last_used };
         device->seen = false;
     }
+    stamps->place_count = place_take_fresh(&keeper->places, stamps->places, SEEN_MOST);
 }
 
 static enum status write_stamps(const struct stamps *stamps, struct store *store)
@@ -96,6 +104,8 @@ static enum status write_stamps(const struct stamps *stamps, struct store *store
         if (status != STATUS_OK && status != STATUS_NOT_FOUND)
             return status;
     }
+    for (uint32_t i = 0; i < stamps->place_count; i++)
+        TRY(store->verbs->place_seen(store, &stamps->places[i], LIMIT_PLACES_ACCOUNT));
     return STATUS_OK;
 }
 
@@ -117,12 +127,39 @@ static void note_logins(struct keeper *keeper)
     struct task *task = task_new(keeper, NULL, NULL);
     struct stamps *stamps = task_state(task, sizeof *stamps);
     collect(keeper, stamps);
-    if (stamps->account_count + stamps->device_count == 0) {
+    if (!has_stamps(stamps)) {
         task_drop(task);
         return;
     }
     keeper->noting = true;
     task_go(task, STAGE_WRITE, stamps_work, stamped);
+}
+
+/* ---- places --------------------------------------------------------------------------------------------------------
+ */
+
+static enum status places_work(struct task *task, struct store *store)
+{
+    (void)task;
+    return store->verbs->place_forget(store, clock_wall() - LIMIT_PLACE_AGE);
+}
+
+static void forget_places(struct keeper *keeper)
+{
+    place_forget(&keeper->places, clock_wall());
+    task_go(task_new(keeper, NULL, NULL), STAGE_WRITE, places_work, drop);
+}
+
+/* ---- guessing ------------------------------------------------------------------------------------------------------
+ */
+
+static void report_guessing(struct keeper *keeper, msec now)
+{
+    struct throttle_news news = throttle_report(&keeper->throttle, now);
+    if (throttle_has_news(&news))
+        LOG(LOG_WARNING, "throttle.spray", LOG_NUMBER("count", news.tries), LOG_NUMBER("passwords", news.passwords),
+            LOG_NUMBER("networks", news.networks), LOG_NUMBER("unknown_names", news.unknown));
+    throttle_forget(&keeper->throttle, now);
 }
 
 /* ---- sweep ----------------------------------------------------------------------------------------------------------
@@ -168,10 +205,12 @@ void upkeep_tick(struct keeper *keeper)
     rest(keeper);
     if (tick % SEEN_EVERY == 0)
         note_logins(keeper);
+    if (tick % PLACES_EVERY == 0)
+        forget_places(keeper);
     if (tick % SWEEP_EVERY == 0)
         sweep(keeper);
     if (tick % FORGET_EVERY == 0) {
-        throttle_forget(&keeper->throttle, now);
+        report_guessing(keeper, now);
         login_forget(keeper, now);
         token_forget(keeper, now);
         refusals_forget(&keeper->refusals, clock_wall());
@@ -184,7 +223,7 @@ void upkeep_last(struct keeper *keeper)
     struct stamps *stamps = alloc(sizeof *stamps);
     struct store *store = keeper->writer;
     collect(keeper, stamps);
-    if (stamps->account_count + stamps->device_count > 0 && store->verbs->begin(store) == STATUS_OK) {
+    if (has_stamps(stamps) && store->verbs->begin(store) == STATUS_OK) {
         enum status status = write_stamps(stamps, store);
         if (status == STATUS_OK)
             status = store->verbs->commit(store);
