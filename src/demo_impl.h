@@ -72,5 +72,10 @@ bool talk_expect(struct talk *talk, const char *code, const char *has);
 bool talk_listing(struct talk *talk, struct buf *out, bool show);
 const char *talk_protection(const struct talk *talk); /* "TLSv1.3 TLS_AES_256_GCM_SHA384", or "none" */
 
+/* ---- SCRAM-SHA-256-PLUS, the client's side (demo_scram.c) ---- */
+
+/* From AUTH to 235; the server's own proof is checked. */
+bool demo_scram_login(struct talk *talk, const char *name, const char *secret);
+
 /* ---- the story (demo_story.c) ---- */
 bool demo_story(struct demo *demo);

@@ -316,8 +316,24 @@ static bool step_fetch(struct demo *demo)
                 check_leg(&talk, 1, "Sent by lease", "with ESMTPS ", true) && quit(&talk, "+OK"));
     return talk_open(&talk, demo, DEMO_POP3S, true) && pop3_login(&talk, HANAKO, demo->hanako) &&
            check_leg(&talk, 1, "Scan by lease", "with ESMTPS ", true) &&
-           check_leg(&talk, 2, "Sent by SMTP AUTH", "with ESMTPSA ", false) && talk_send(&talk, "RETR 3") &&
+           check_leg(&talk, 2, "Sent by SMTP AUTH", "with ESMTPSA ", false) &&
+           check_leg(&talk, 3, "Sent by SCRAM", "with ESMTPSA ", false) && talk_send(&talk, "RETR 4") &&
            talk_expect(&talk, "-ERR", NULL) && quit(&talk, "+OK");
+}
+
+static bool step_scram(struct demo *demo)
+{
+    struct talk talk;
+    demo_say(demo,
+        "    Taro's mail program knows SCRAM-SHA-256-PLUS: his password does not travel at all, the server proves that it\n"
+        "    knows him, and both proofs are good on this TLS connection only.  Nobody in the middle can pass them on.",
+        "    太郎さんのメールソフトは SCRAM-SHA-256-PLUS が使えます。パスワードは一切流れず、サーバーも本物であることを\n"
+        "    証明し、どちらの証明もこの TLS 接続でしか通用しません。途中の誰かが中継することはできません。");
+    TRUE_OR_END(talk_open(&talk, demo, DEMO_SUBMISSIONS, true) && talk_expect(&talk, "220", NULL) &&
+                talk_send(&talk, "EHLO client.example") && talk_expect(&talk, "250", "SCRAM-SHA-256-PLUS") &&
+                demo_scram_login(&talk, TARO, demo->taro) && envelope(&talk, TARO, HANAKO) &&
+                message(&talk, TARO, "Sent by SCRAM", "250"));
+    return quit(&talk, "221");
 }
 
 static const struct {
@@ -330,6 +346,7 @@ static const struct {
     { "Mail goes by lease", "鈴で手紙が出ます", step_lease },
     { "A device with a password of its own (APOP)", "専用パスワードを持つ機器(APOP)", step_apop },
     { "SMTP AUTH, and a spoofed sender", "SMTP AUTH と、なりすましの拒否", step_auth },
+    { "SCRAM-PLUS: a login that nobody can pass on", "SCRAM-PLUS: 中継できないログイン", step_scram },
     { "The mail is fetched, and tells how it came", "手紙を受け取り、経路を確かめます", step_fetch },
 };
 
