@@ -227,40 +227,6 @@ static enum status load_pair(
     return status;
 }
 
-/* A client's certificate is the envelope of a key: who may use the key is asked at the login (RFC 4422 A), so nobody's signature, name or date
- * on it is looked at.  That the client holds the key OpenSSL has checked. */
-static int on_certificate(X509_STORE_CTX *chain, void *argument)
-{
-    (void)argument;
-    bool fine = sk_X509_num(X509_STORE_CTX_get0_untrusted(chain)) <= (int)LIMIT_PEER_CERTIFICATES;
-    X509_STORE_CTX_set_error(chain, fine ? X509_V_OK : X509_V_ERR_CERT_CHAIN_TOO_LONG);
-    return fine;
-}
-
-static void ask_for_key(SSL_CTX *ctx)
-{
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL); /* who has none goes on without; the list of authorities is empty */
-    SSL_CTX_set_cert_verify_callback(ctx, on_certificate, NULL);
-    SSL_CTX_set_max_cert_list(ctx, LIMIT_PEER_CHAIN);
-}
-
-/* C066: a ticket is good where all of this is the same.  It brings the client's key along, and what it says of our certificate (RFC 5929 4) must
- * still be so. */
-static void set_ticket_scope(SSL_CTX *ctx, const struct tls_plan *plan)
-{
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned int len;
-    EVP_MD_CTX *hash = EVP_MD_CTX_new();
-    must(hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1);
-    must(EVP_DigestUpdate(hash, plan->ticket_scope.ptr, plan->ticket_scope.len) == 1);
-    must(EVP_DigestUpdate(hash, plan->asks_for_key ? "\0key" : "\0-", plan->asks_for_key ? 4 : 2) == 1);
-    for (size_t i = 0; i < plan->pair_count; i++)
-        must(EVP_DigestUpdate(hash, plan->pairs[i].certificate.ptr, plan->pairs[i].certificate.len) == 1);
-    must(EVP_DigestFinal_ex(hash, digest, &len) == 1 && len <= SSL_MAX_SID_CTX_LENGTH);
-    must(SSL_CTX_set_session_id_context(ctx, digest, len) == 1);
-    EVP_MD_CTX_free(hash);
-}
-
 /* The one place where contexts are made: one chosen by SNI must behave as the default does. */
 static SSL_CTX *make_context(struct tls_context *context, const struct tls_plan *plan)
 {
@@ -278,9 +244,9 @@ static SSL_CTX *make_context(struct tls_context *context, const struct tls_plan 
     /* Nothing is kept, but TLS 1.2 still gets a session id: Outlook fails without one (D16). */
     SSL_CTX_set_session_cache_mode(
         ctx, SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL | SSL_SESS_CACHE_NO_AUTO_CLEAR);
-    set_ticket_scope(ctx, plan);
+    tls_bind_tickets(ctx, plan);
     if (plan->asks_for_key)
-        ask_for_key(ctx);
+        tls_ask_for_key(ctx);
     must(SSL_CTX_set_tlsext_ticket_keys(ctx, keys, sizeof keys) == 1);
     SSL_CTX_set_num_tickets(ctx, 1); /* mail programs come back one at a time */
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);

@@ -4,6 +4,9 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
+#include "base/limits.h"
+#include "base/must.h"
+
 #define EXPORTER_LABEL  "EXPORTER-Channel-Binding"
 #define EXPORTER_OCTETS 32u
 
@@ -71,4 +74,40 @@ struct tls_bindings tls_bind(SSL *ssl, const X509 *sent)
     bindings.outdated = version < TLS1_2_VERSION;
     ERR_clear_error();
     return bindings;
+}
+
+/* ---- contexts ------------------------------------------------------------------------------------------------------ */
+
+/* A client's certificate is the envelope of a key: who may use the key is asked at the login (RFC 4422 A), so nobody's signature, name or date
+ * on it is looked at.  That the client holds the key OpenSSL has checked. */
+static int on_certificate(X509_STORE_CTX *chain, void *argument)
+{
+    (void)argument;
+    bool fine = sk_X509_num(X509_STORE_CTX_get0_untrusted(chain)) <= (int)LIMIT_PEER_CERTIFICATES;
+    X509_STORE_CTX_set_error(chain, fine ? X509_V_OK : X509_V_ERR_CERT_CHAIN_TOO_LONG);
+    return fine;
+}
+
+void tls_ask_for_key(SSL_CTX *ctx)
+{
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL); /* who has none goes on without; the list of authorities is empty */
+    SSL_CTX_set_cert_verify_callback(ctx, on_certificate, NULL);
+    SSL_CTX_set_max_cert_list(ctx, LIMIT_PEER_CHAIN);
+}
+
+/* C066: a ticket is good where all of this is the same.  It brings the client's key along, and what it says of our certificate (RFC 5929 4) must
+ * still be so. */
+void tls_bind_tickets(SSL_CTX *ctx, const struct tls_plan *plan)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int len;
+    EVP_MD_CTX *hash = EVP_MD_CTX_new();
+    must(hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1);
+    must(EVP_DigestUpdate(hash, plan->ticket_scope.ptr, plan->ticket_scope.len) == 1);
+    must(EVP_DigestUpdate(hash, plan->asks_for_key ? "\0key" : "\0-", plan->asks_for_key ? 4 : 2) == 1);
+    for (size_t i = 0; i < plan->pair_count; i++)
+        must(EVP_DigestUpdate(hash, plan->pairs[i].certificate.ptr, plan->pairs[i].certificate.len) == 1);
+    must(EVP_DigestFinal_ex(hash, digest, &len) == 1 && len <= SSL_MAX_SID_CTX_LENGTH);
+    must(SSL_CTX_set_session_id_context(ctx, digest, len) == 1);
+    EVP_MD_CTX_free(hash);
 }

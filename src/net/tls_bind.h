@@ -7,3 +7,7 @@
 
 /* `sent`: the certificate with which the server showed itself in this session, be it now or when the session that is resumed began. */
 struct tls_bindings tls_bind(SSL *ssl, const X509 *sent);
+
+/* For contexts: clients are asked for a certificate; tickets are good only where the plan says the same. */
+void tls_ask_for_key(SSL_CTX *ctx);
+void tls_bind_tickets(SSL_CTX *ctx, const struct tls_plan *plan);

@@ -97,7 +97,7 @@ static void tell(struct session *s, enum smtp_reply reply)
         session_tell(s, smtp_replies[reply].refusal, smtp->account.len > 0 ? smtp->account : smtp->typed.len > 0 ? smtp->typed : smtp->mail.sender);
 }
 
-static void close_with(struct session *s, enum smtp_reply reply)
+void smtp_close_with(struct session *s, enum smtp_reply reply)
 {
     tell(s, reply);
     smtp_say(s, reply, NO_SLICE);
@@ -132,7 +132,7 @@ void smtp_refuse(struct session *s, enum smtp_reply reply, struct slice argument
         smtp_reset(s);
         session_want_close(s);
     } else if (smtp->errors >= LIMIT_SESSION_ERRORS) { /* C050 */
-        close_with(s, REPLY_TOO_MANY_ERRORS);
+        smtp_close_with(s, REPLY_TOO_MANY_ERRORS);
     }
 }
 
@@ -152,7 +152,7 @@ void smtp_reset(struct session *s)
 }
 
 /* C228: a line of a command has this long from its first octet to its last, since only a whole line renews it. */
-static void renew_deadline(struct session *s)
+void smtp_renew_deadline(struct session *s)
 {
     msec pause = s->now + s->env.settings->timeout_command, pace = smtp_content_deadline(s);
     s->deadline = pause < pace ? pause : pace;
@@ -161,10 +161,10 @@ static void renew_deadline(struct session *s)
 void smtp_command_over(struct session *s)
 {
     struct smtp *smtp = smtp_of(s);
-    renew_deadline(s);
+    smtp_renew_deadline(s);
     if (smtp->stopping && smtp->reading != READ_DATA && smtp->reading != READ_CHUNK && !session_is_waiting(s) &&
         !session_wants_close(s))
-        close_with(s, REPLY_STOPPING);
+        smtp_close_with(s, REPLY_STOPPING);
 }
 
 /* ---- the loop that reads the table ------------------------------------------------------------------------------------ */
@@ -241,7 +241,7 @@ static void run_command(struct session *s, struct slice text)
     } else if (text.len + 2 > LIMIT_SMTP_LINE && command->handler != smtp_cmd_auth) {
         smtp_refuse(s, REPLY_LONG_LINE, NO_SLICE);
     } else if (is_junk(smtp, command)) {
-        close_with(s, REPLY_TOO_MUCH_TALK);
+        smtp_close_with(s, REPLY_TOO_MUCH_TALK);
     } else {
         enum smtp_reply reply = refusal(s, command, argument);
         if (reply == REPLY_NONE)
@@ -268,7 +268,7 @@ static void read_line(struct session *s)
         smtp_refuse(s, smtp->line.flaw == LINE_TOO_LONG ? REPLY_LONG_LINE : REPLY_BAD_LINE, NO_SLICE);
 }
 
-static size_t smtp_feed(struct session *s, struct slice wire)
+size_t smtp_feed(struct session *s, struct slice wire)
 {
     struct smtp *smtp = smtp_of(s);
     struct slice rest = wire;
@@ -410,7 +410,7 @@ static void cmd_help(struct session *s, struct slice argument)
 static void cmd_quit(struct session *s, struct slice argument)
 {
     (void)argument;
-    close_with(s, REPLY_BYE);
+    smtp_close_with(s, REPLY_BYE);
 }
 
 static void cmd_http(struct session *s, struct slice argument)
@@ -418,123 +418,3 @@ static void cmd_http(struct session *s, struct slice argument)
     (void)argument;
     smtp_refuse(s, REPLY_NOT_HTTP, NO_SLICE);
 }
-
-/* ---- events --------------------------------------------------------------------------------------------------------------- */
-
-static void greet(struct session *s)
-{
-    smtp_of(s)->reading = READ_COMMAND;
-    renew_deadline(s);
-    smtp_say(s, REPLY_GREETING, s->env.settings->hostname);
-}
-
-/* C015: a mail server waits for the greeting (RFC 5321 3.1), a bot does not; what it sends without reading is not worth an answer. */
-static void greet_stranger(struct session *s)
-{
-    msec delay = s->env.settings->mx_greeting_delay;
-    if (s->env.early) {
-        smtp_refuse(s, REPLY_EARLY_BIRD, NO_SLICE);
-    } else if (delay > 0) {
-        smtp_of(s)->reading = READ_NOTHING;
-        s->deadline = s->now + delay;
-    } else {
-        greet(s);
-    }
-}
-
-static void smtp_open(struct session *s)
-{
-    struct smtp *smtp = smtp_of(s);
-    const struct session_env *env = &s->env;
-    line_init(&smtp->line, LIMIT_AUTH_LINE);
-    smtp->state = SMTP_START;
-    smtp->is_device = smtp->line.lenient = session_is_device(s);
-    smtp->submission = env->service != SERVICE_MX || smtp->is_device;
-    renew_deadline(s);
-    if (env->crowded)
-        close_with(s, REPLY_CROWDED);
-    else if (session_is_misplaced(s))
-        smtp_refuse(s, REPLY_DEVICES_ONLY, NO_SLICE);
-    else if (smtp->submission)
-        greet(s);
-    else
-        greet_stranger(s);
-}
-
-static void smtp_answer(struct session *s, const struct answer *answer)
-{
-    renew_deadline(s);
-    switch (answer->kind) {
-    case ASK_LOGIN:
-    case ASK_LOGIN_DIGEST:
-    case ASK_SCRAM:
-    case ASK_LOGIN_SCRAM:
-    case ASK_LOGIN_TOKEN:
-    case ASK_LOGIN_KEY:
-        smtp_login_answer(s, answer);
-        break;
-    case ASK_MAIL:
-        smtp_mail_answer(s, answer);
-        break;
-    case ASK_RCPT:
-        smtp_rcpt_answer(s, answer);
-        break;
-    case ASK_STAGE:
-        smtp_stage_answer(s, answer);
-        break;
-    default:
-        must(answer->kind == ASK_DELIVER);
-        smtp_deliver_answer(s, answer);
-        break;
-    }
-    smtp_command_over(s);
-}
-
-/* RFC 3207 4.2: all that was said in clear is forgotten (C056). */
-static void smtp_secured(struct session *s)
-{
-    struct smtp *smtp = smtp_of(s);
-    line_drop(&smtp->line);
-    smtp_reset(s);
-    smtp->state = SMTP_START;
-    smtp->helo_len = 0;
-    smtp->esmtp = false;
-    smtp_command_over(s);
-}
-
-static void smtp_expired(struct session *s)
-{
-    if (smtp_of(s)->reading == READ_NOTHING) {
-        greet(s);
-        return;
-    }
-    smtp_login_drop(s);
-    close_with(s, REPLY_TOO_SLOW);
-}
-
-/* C023, C068: a message whose end did not come is none. */
-static void smtp_hangup(struct session *s)
-{
-    smtp_login_drop(s);
-    smtp_reset(s);
-}
-
-static void smtp_stop(struct session *s)
-{
-    struct smtp *smtp = smtp_of(s);
-    smtp->stopping = true;
-    if ((smtp->reading == READ_COMMAND || smtp->reading == READ_NOTHING) && !session_is_waiting(s))
-        smtp_command_over(s);
-}
-
-static void smtp_close(struct session *s)
-{
-    struct smtp *smtp = smtp_of(s);
-    smtp_login_drop(s);
-    if (smtp->mail.has_content)
-        header_scan_done(&smtp->mail.scan);
-    line_done(&smtp->line);
-}
-
-const struct protocol smtp_protocol = { "smtp", sizeof(struct smtp), smtp_open, smtp_feed, smtp_answer, smtp_secured,
-    smtp_expired, smtp_hangup, smtp_stop, smtp_close };

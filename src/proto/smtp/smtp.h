@@ -1,6 +1,6 @@
 /* smtp.h - what the files of the receiving SMTP engine share (RFC 5321, RFC 6409).
  *
- * smtp.c reads lines and holds the command table, smtp_envelope.c does MAIL and RCPT, smtp_data.c DATA and BDAT, smtp_login.c AUTH.
+ * smtp.c reads lines and holds the command table, smtp_events.c begins and ends sessions, smtp_envelope.c does MAIL and RCPT, smtp_data.c DATA and BDAT, smtp_login.c AUTH.
  * A transaction ends in smtp_reset() and nowhere else (C018 to C020). */
 #pragma once
 
@@ -85,6 +85,11 @@ void smtp_refuse(struct session *s, enum smtp_reply reply, struct slice argument
 void smtp_reset(struct session *s);
 /* Behind every answered command: counts, renews the deadline, closes if the server stops. */
 void smtp_command_over(struct session *s);
+
+/* What `reply` says, and no more. */
+void smtp_close_with(struct session *s, enum smtp_reply reply);
+void smtp_renew_deadline(struct session *s);
+size_t smtp_feed(struct session *s, struct slice wire);
 
 /* Is AUTH offered on this connection at all, whatever the encryption?  Not to strangers' servers. */
 bool smtp_has_login(const struct session *s);
