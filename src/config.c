@@ -101,7 +101,7 @@ static const struct config_setting table[] = {
     TEXT("policy.reports",          policy_reports, "127.0.0.1:10041", "address:port, unix:path", "where 'ekirei policy' is told of logins at a mailbox server beside us"),
     TEXT("policy.senders",          policy_senders, "", "a file", "lines 'login address...': what a login may send as beside its own name; @domain is any address there; relative to the data folder"),
     TEXT("policy.domain",           policy_domain, "", "a domain", "added to reported login names that have none"),
-    YESNO("policy.refuse",          policy_refuse, "no", "tell who has neither login nor lease what to do, instead of leaving it to Postfix; for submission only"),
+    YESNO("policy.refuse",          policy_refuse, "no", "refuse whoever has neither login nor lease, with a text that says what to do; policy_context=submission does so for one port (docs/aside.md)"),
 
     TIME("mx.greeting_delay",       mx_greeting_delay, "0s", "0s-10s", "strangers wait so long for the greeting on port 25; who talks before it is no mail server and is refused"),
     TIME("pop3.login_delay",        pop3_login_delay, "0s", "0s-1h", "least time between two POP3 logins of one account (RFC 2449 6.5)"),

@@ -307,6 +307,11 @@ class Delegation(unittest.TestCase):
         self.assertRegex(server.ask("bob@acc.test"), r"^553 5\.7\.1 .*\[EK-23\]$")
         self.assertEqual(server.ask("bob@acc.test", sasl_username="bob"), "DUNNO")
 
+    def test_C112_one_port_is_for_submission(self):
+        server = self.server()
+        self.assertRegex(server.ask(policy_context="submission"), r"^530 5\.7\.0 Check your mail first .*\[EK-17\]$")
+        self.assertEqual(server.ask(policy_context="other"), "DUNNO")
+
     def test_pipelined_cut_and_endless_questions(self):
         server = self.server()
         server.login()
@@ -544,10 +549,14 @@ class Hub(Postfix):
 
     def __init__(self, port, server, sink):
         self.server, self.sink = server, sink
+        self.submission = free_ports(1)[0]
         super().__init__(port, None)
 
     def _configure(self):
-        (self.conf / "master.cf").write_text(postfix_master(self.port))
+        (self.conf / "master.cf").write_text(f"""{postfix_master(self.port)}
+{HOST}:{self.submission} inet n - n - - smtpd
+  -o {{ smtpd_relay_restrictions = permit_sasl_authenticated, check_policy_service {{ inet:{HOST}:{self.server.port}, policy_context=submission }}, reject }}
+""")
         service = f"check_policy_service {{ inet:{HOST}:{self.server.port}, default_action=DUNNO, timeout=5s, try_limit=1 }}"
         (self.conf / "main.cf").write_text(f"""
 compatibility_level = 3.6
@@ -683,9 +692,9 @@ class Beside(unittest.TestCase):
             stack.callback(cls.postfix.stop)
             cls.addClassCleanup(stack.pop_all().close)
 
-    def send(self, source, sender="alice@acc.test", to=("far@elsewhere.test",), subject="hello"):
+    def send(self, source, sender="alice@acc.test", to=("far@elsewhere.test",), subject="hello", port=None):
         """(code, text) of the first refusal, or of the end."""
-        with smtplib.SMTP(HOST, self.postfix.port, timeout=20, local_hostname="client.test", source_address=(source, 0)) as client:
+        with smtplib.SMTP(HOST, port or self.postfix.port, timeout=20, local_hostname="client.test", source_address=(source, 0)) as client:
             client.ehlo()
             client.mail(sender)
             for address in to:
@@ -722,6 +731,15 @@ class Beside(unittest.TestCase):
         self.assertFalse(self.dovecot.login("alice@acc.test", "127.0.0.14", "wrong"))
         self.assertEqual(self.send("127.0.0.14")[0], 554)
         self.assertNotIn("peer=127.0.0.14 protocol", self.server.logged())
+
+    def test_C112_submission_port_tells_what_to_do(self):
+        port = self.postfix.submission
+        code, text = self.send("127.0.0.19", "frank@acc.test", port=port)
+        self.assertEqual((code, "5.7.0" in text, "Check your mail first (POP before SMTP), or turn on SMTP AUTH [EK-17]" in text), (530, True, True), text)
+        self.assertTrue(self.dovecot.login("frank@acc.test", "127.0.0.19"))
+        self.assertEqual(self.send("127.0.0.19", "frank@acc.test", port=port, subject="submitted")[0], 250)
+        self.assertEqual(self.send("127.0.0.19", "alice@acc.test", port=port)[0], 553)
+        until(lambda: self.relayed("submitted"), 20, "mail at the sink")
 
     def test_used_up(self):
         self.assertTrue(self.dovecot.login("carol@acc.test", "127.0.0.15"))

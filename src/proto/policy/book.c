@@ -341,9 +341,15 @@ static struct book_verdict judge_more(
     return verdict_of(book, POLICY_OK, lease, true);
 }
 
+/* Are those without any right told so, or left to Postfix? */
+static bool refuses(const struct book *book, const struct policy_query *query)
+{
+    return query->submission || book->settings->policy_refuse;
+}
+
 static struct book_verdict judge_first(struct book *book, struct slice key, const struct policy_query *query, msec now)
 {
-    bool any, refuse = book->settings->policy_refuse;
+    bool any, refuse = refuses(book, query);
     const struct lease *lease = lease_for(book, query, now, &any);
     if (!lease)
         return verdict_of(book, !refuse ? POLICY_DUNNO : any ? POLICY_FOREIGN : POLICY_PROVE, NULL, refuse);
@@ -382,7 +388,7 @@ struct book_verdict book_judge(struct book *book, const struct policy_query *que
     if (query->state != POLICY_RCPT)
         verdict = judge_end(book, transaction, query->state, now);
     else if (!known)
-        verdict = verdict_of(book, book->settings->policy_refuse ? POLICY_PROVE : POLICY_DUNNO, NULL, true);
+        verdict = verdict_of(book, refuses(book, query) ? POLICY_PROVE : POLICY_DUNNO, NULL, refuses(book, query));
     else if (transaction)
         verdict = judge_more(book, transaction, query, now);
     else

@@ -280,6 +280,19 @@ static void test_no_opinion(void **state)
     assert_int_equal(book.transactions.count, 0);
 }
 
+/* As an administrator marks a port for submission. */
+static void test_C112_submission(void **state)
+{
+    (void)state;
+    struct policy_query q = query("1", "alice@acc.test", "a@x.test");
+    q.submission = true;
+    assert_int_equal(book_judge(&book, &q, now).action, POLICY_PROVE);
+    login("bob", "192.0.2.7");
+    assert_int_equal(book_judge(&book, &q, now).action, POLICY_FOREIGN);
+    login("alice", "192.0.2.7");
+    assert_int_equal(book_judge(&book, &q, now).action, POLICY_OK);
+}
+
 static void test_C106_refusals(void **state)
 {
     static const struct network never[] = { { { { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 0 } }, 120 } };
@@ -354,7 +367,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = { TEST(test_C095_senders), TEST(test_senders_malformed), TEST(test_two_accounts),
         TEST(test_C109_counts), TEST(test_nothing_comes_back), TEST(test_instances), TEST(test_long_recipients),
-        TEST(test_C101_over_at_its_second), TEST(test_C101_forgotten_accounts), TEST(test_failures), TEST(test_no_opinion),
+        TEST(test_C101_over_at_its_second), TEST(test_C101_forgotten_accounts), TEST(test_failures), TEST(test_no_opinion), TEST(test_C112_submission),
         TEST(test_C106_refusals), TEST(test_full), TEST(test_C109_any_order) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,7 +19,7 @@ bool policy_is_amid(const struct policy *policy)
 
 /* ---- what a question says ---- */
 
-enum attribute { A_REQUEST, A_STATE, A_INSTANCE, A_CLIENT, A_SENDER, A_RECIPIENT, A_LOGIN, ATTRIBUTES };
+enum attribute { A_REQUEST, A_STATE, A_INSTANCE, A_CLIENT, A_SENDER, A_RECIPIENT, A_LOGIN, A_CONTEXT, ATTRIBUTES };
 
 static const char *const names[ATTRIBUTES] = {
     [A_REQUEST] = "request",
@@ -29,6 +29,7 @@ static const char *const names[ATTRIBUTES] = {
     [A_SENDER] = "sender",
     [A_RECIPIENT] = "recipient",
     [A_LOGIN] = "sasl_username",
+    [A_CONTEXT] = "policy_context",
 };
 
 static enum attribute attribute_find(struct slice name)
@@ -78,7 +79,8 @@ static bool read_question(struct slice text, struct policy_query *out_query)
         .instance = values[A_INSTANCE],
         .sender = values[A_SENDER],
         .recipient = values[A_RECIPIENT],
-        .login = values[A_LOGIN] };
+        .login = values[A_LOGIN],
+        .submission = slice_equal(values[A_CONTEXT], S("submission")) };
     /* "unknown" is said of clients that had gone. */
     out_query->has_client = ip_parse(values[A_CLIENT], &out_query->client) == STATUS_OK;
     return true;

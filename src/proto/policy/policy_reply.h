@@ -8,8 +8,8 @@ enum policy_action {
     POLICY_OK,        /* may relay */
     POLICY_USED_UP,   /* owns a lease, and has sent enough */
     POLICY_OVER,      /* the lease ended within the transaction */
-    POLICY_PROVE,     /* policy.refuse: neither login nor lease */
-    POLICY_FOREIGN,   /* policy.refuse: there is a lease at that address, and the sender is not its account's */
+    POLICY_PROVE,     /* submission: neither login nor lease */
+    POLICY_FOREIGN,   /* submission: there is a lease at that address, and the sender is not its account's */
     POLICY_ACTIONS,
 };
 /* "action=...", an empty line. */

@@ -5,7 +5,7 @@
 
 #define QUESTION \
     "request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=192.0.2.7\ninstance=1.2.3\nsender=a=b@c.test\n" \
-    "recipient=far@d.test\nsasl_username=\nunknown_name=\n\n"
+    "recipient=far@d.test\nsasl_username=\npolicy_context=submission\nunknown_name=\n\n"
 
 /* What came of the octets, each call of feed in one letter: more, asked, bad. */
 static struct slice feed_all(struct slice octets, size_t piece, char out[64])
@@ -44,6 +44,7 @@ static void test_question(void **state)
         assert_text(query.sender, "a=b@c.test");
         assert_text(query.recipient, "far@d.test");
         assert_int_equal(query.login.len, 0);
+        assert_true(query.submission);
         assert_false(policy_is_amid(&policy));
     }
     assert_int_equal(policy_feed(&policy, &wire, &query), POLICY_MORE);
@@ -79,7 +80,7 @@ static void test_states(void **state)
         policy_init(&policy);
         assert_int_equal(policy_feed(&policy, &wire, &query), POLICY_ASKED);
         assert_int_equal(query.state, rows[i].state);
-        assert_false(query.has_client);
+        assert_false(query.has_client || query.submission);
         policy_done(&policy);
         buf_done(&text);
     }
