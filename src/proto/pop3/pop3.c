@@ -13,6 +13,7 @@ void pop3_enter(struct pop3 *p, enum pop3_state state)
     must(state == POP3_TRANSACTION ? p->state == POP3_AUTHORIZATION : state == POP3_UPDATE && p->state == POP3_TRANSACTION);
     p->state = state;
     p->work = POP3_READY;
+    p->line.limit = LIMIT_POP3_LINE;
 }
 
 static void count_error(struct session *s)
@@ -243,7 +244,10 @@ static void run_line(struct session *s)
     size_t space = slice_find(text, ' ');
     const struct command *row = find_command(slice_upto(text, space));
     struct pop3_args args;
-    if (!(row->states & p->state))
+    /* RFC 5034 4 wants a long initial response to wait for the challenge; what mail programs send with a token is longer (D68). */
+    if (text.len + 2 > LIMIT_POP3_LINE && row->run != pop3_cmd_auth)
+        pop3_error(s, POP3_TOO_LONG);
+    else if (!(row->states & p->state))
         pop3_error(s, POP3_WRONG_STATE);
     else if (row->needs == PLAINTEXT && s->is_secured)
         pop3_error(s, POP3_TLS_ALREADY);
@@ -268,7 +272,6 @@ static void take_line(struct session *s)
     }
     bool in_sasl = p->work == POP3_SASL;
     p->work = POP3_READY; /* a line that cannot be read ends the exchange as well */
-    p->line.limit = LIMIT_POP3_LINE;
     enum pop3_reply flaw = p->line.flaw == LINE_TOO_LONG ? POP3_TOO_LONG : POP3_BAD_LINE;
     if (p->line.flaw != LINE_FINE && in_sasl)
         pop3_sasl_bad_line(s, flaw);
@@ -307,7 +310,7 @@ static void pop3_open(struct session *s)
 {
     struct pop3 *p = pop3_of(s);
     p->state = POP3_AUTHORIZATION;
-    line_init(&p->line, LIMIT_POP3_LINE);
+    line_init(&p->line, LIMIT_AUTH_LINE); /* AUTH may come first */
     p->rows = BUF(LIMIT_MAILDROP * sizeof(struct drop_row));
     p->marks = BUF(LIMIT_MAILDROP / 8);
     p->fetch.packed = BUF(LIMIT_FRAME);

@@ -130,7 +130,6 @@ static void go_on(struct session *s, enum sasl_outcome outcome)
         session_send(s, p->sasl->challenge);
         session_send(s, S("\r\n"));
         p->work = POP3_SASL;
-        p->line.limit = LIMIT_AUTH_LINE;
         break;
     case SASL_ASK:
         sasl_fill(p->sasl, session_ask(s, p->sasl->asks));

@@ -560,11 +560,13 @@ static void test_secret_is_wiped(void **state)
     open_secured();
     struct pop3 *p = s->state;
     session_feed(s, S("USER a\r\nPASS geheim\r\n"), now);
-    assert_int_equal(p->sasl.secret.len, 6);
+    struct sasl *sasl = p->sasl;
+    assert_int_equal(sasl->secret.len, 6);
     drain();
+    for (size_t i = 0; i < sizeof sasl->secret.bytes; i++)
+        assert_int_equal(sasl->secret.bytes[i], 0);
     login_verdict(LOGIN_WRONG);
-    for (size_t i = 0; i < sizeof p->sasl.secret.bytes; i++)
-        assert_int_equal(p->sasl.secret.bytes[i], 0);
+    assert_null(p->sasl);
     close_session();
 }
 
