@@ -6,6 +6,7 @@
 #include "base/must.h"
 #include "courier/courier_impl.h"
 #include "jail/jail.h"
+#include "net/https.h"
 
 uint32_t courier_ask(struct courier *courier, const struct ask *ask)
 {
@@ -46,6 +47,8 @@ static void on_frame(void *context, struct frame *frame)
         claim_next(courier);
         return;
     }
+    if (frame->is_answer && errand_answer(courier, frame->number, &frame->answer))
+        return;
     for (struct list *node = courier->attempts.next; frame->is_answer && node != &courier->attempts; node = node->next) {
         if (attempt_answer(attempt_of(node), frame->number, &frame->answer))
             return;
@@ -57,7 +60,8 @@ static void forget_keeper(struct courier *courier)
     if (courier->keeper != NULL)
         channel_close(courier->keeper);
     courier->keeper = NULL;
-    courier->claim_number = 0;
+    courier->claim_number = courier->errand_number = 0;
+    courier->keepers++;
     /* The keeper ends the claims of a courier that it lost; so nothing that was tried here may be settled later. */
     for (struct list *node = courier->attempts.next, *next; node != &courier->attempts; node = next) {
         next = node->next;
@@ -84,6 +88,7 @@ static void take_boot(struct courier *courier, int fd)
     if (status == STATUS_OK) {
         settings_release(courier->settings);
         courier->settings = settings;
+        https_trust(courier->https, boot.oauth_ca);
         claim_next(courier);
     } else {
         LOG(LOG_ERROR, "courier.settings-refused", LOG_STATUS(status), LOG_TEXT("reason", buf_slice(&why)));
@@ -111,6 +116,7 @@ static void on_control(void *context, const struct control_message *message)
         courier->keeper = channel_open(&courier->loop, message->fd,
             &(struct channel_events){ .frame = on_frame, .lost = on_lost, .context = courier });
         claim_next(courier);
+        errand_next(courier);
         return;
     case CONTROL_BOOT:
         take_boot(courier, message->fd);
@@ -137,6 +143,8 @@ int courier_run(struct role_start *start)
         return 1;
     }
     must(tls_context_open_client(&courier.tls) == STATUS_OK);
+    courier.https = https_open(&courier.loop, courier.dns);
+    https_trust(courier.https, start->boot.oauth_ca);
     courier.control = control_open(&courier.loop, start->control, on_control, &courier);
     struct jail_plan plan = { .role = ROLE_COURIER, .uid = jail_uid(ROLE_COURIER, courier.settings->uid_courier), .files = 1024 };
     if (jail_enter(&plan) != STATUS_OK) {

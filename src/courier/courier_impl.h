@@ -20,6 +20,10 @@ struct courier {
     uint32_t attempt_count;
     uint32_t last_number;          /* of an ask */
     uint32_t claim_number;         /* of the ASK_CLAIM under way; 0: none */
+    struct https *https;
+    uint32_t errand_number;        /* of the ASK_ERRAND under way; 0: none */
+    uint32_t errand_count;         /* errands that we are on */
+    uint32_t keepers;              /* how many there have been */
     bool stopping;
 };
 
@@ -34,4 +38,10 @@ struct attempt *attempt_of(struct list *node);
 
 /* Puts an ask to the keeper; returns its number, 0 where the keeper is not there. */
 uint32_t courier_ask(struct courier *courier, const struct ask *ask);
+
+/* ---- errand.c ---- */
+void errand_next(struct courier *courier); /* asks for an errand, where there is room for one */
+/* The answer to that, if `number` is its; false: it is not. */
+bool errand_answer(struct courier *courier, uint32_t number, const struct answer *answer);
+
 void courier_ended(struct courier *courier); /* an attempt is over: room for the next claim */

@@ -2,6 +2,7 @@
  *
  * The courier asks and waits (ASK_ERRAND), and tells what came of it (ASK_ERRAND_DONE).  An errand that takes too long has failed, whoever has
  * it. */
+#include "base/random.h"
 #include "keeper/impl.h"
 
 void errand_init(struct errands *errands)
@@ -9,6 +10,7 @@ void errand_init(struct errands *errands)
     list_init(&errands->waiting);
     list_init(&errands->out);
     list_init(&errands->polls);
+    errands->last_id = random_u64() >> 1; /* what a courier brings for another keeper's errand fits none of ours */
 }
 
 static void drop(struct keeper *keeper, struct errand *errand)

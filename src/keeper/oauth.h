@@ -58,6 +58,7 @@ struct oauth {
     struct secret secret;  /* ours at the introspection endpoint */
     uint64_t fetch;        /* errand under way; 0: none */
     msec tried, fetched;   /* when the set was asked for and when it came; 0: never */
+    msec sought;           /* when it was asked for an unknown key's sake */
     struct map known;      /* tokens that introspection found good lately */
     struct list waiting;   /* tasks: logins that wait for an errand */
     uint32_t waiting_count;
@@ -69,8 +70,9 @@ void oauth_done(struct keeper *keeper);
 /* With new settings, or at the start: what the supervisor read from the files that they name. */
 void oauth_take(struct keeper *keeper, struct slice keys, struct slice secret);
 bool oauth_is_fetched(const struct keeper *keeper); /* the set comes from a URL */
-/* Sends for the key set, unless it was asked for within the last minute; the errand's id, 0: none is under way. */
+/* Sends for the key set; the errand's id.  0: none is under way, and another would come too soon. */
 uint64_t oauth_fetch(struct keeper *keeper);
+uint64_t oauth_seek(struct keeper *keeper); /* the same for the sake of a key that is not in it */
 void oauth_fetched(struct keeper *keeper, const struct errand_end *end);
 void oauth_tick(struct keeper *keeper, msec now);
 

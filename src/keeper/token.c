@@ -151,7 +151,7 @@ static void verified(struct task *task)
     /* The issuer may have new keys: looked for once a minute at most, whoever sends what. */
     if (token->fault == TOKEN_UNKNOWN_KEY && !token->renewed) {
         token->renewed = true;
-        uint64_t errand = oauth_fetch(task->keeper);
+        uint64_t errand = oauth_seek(task->keeper);
         if (errand) {
             wait_for(task, errand);
             return;

@@ -52,7 +52,7 @@ void oauth_take(struct keeper *keeper, struct slice keys, struct slice secret)
         jwk_set_release(oauth->keys);
         oauth->keys = NULL;
         oauth->fetch = 0;
-        oauth->tried = oauth->fetched = 0;
+        oauth->tried = oauth->fetched = oauth->sought = 0;
         arena_reset(&oauth->arena);
         must(arena_copy(&oauth->arena, source, &oauth->source) == STATUS_OK); /* LIMIT_URL at most: config.c */
     }
@@ -64,17 +64,33 @@ void oauth_take(struct keeper *keeper, struct slice keys, struct slice secret)
     token_forget(keeper, 0); /* what was good may not be good by the new rules */
 }
 
+static bool is_too_soon(struct keeper *keeper, msec last)
+{
+    return last && keeper_now(keeper) - last < LIMIT_KEYS_PAUSE;
+}
+
+static void send_out(struct keeper *keeper)
+{
+    struct errand wish = { .kind = ERRAND_GET, .url = keeper->settings->oauth_jwks };
+    keeper->oauth.tried = keeper_now(keeper);
+    keeper->oauth.fetch = errand_put(keeper, ERRAND_FOR_KEYS, &wish);
+}
+
 uint64_t oauth_fetch(struct keeper *keeper)
 {
     struct oauth *oauth = &keeper->oauth;
-    msec now = keeper_now(keeper);
-    if (oauth->fetch || !oauth_is_fetched(keeper))
-        return oauth->fetch;
-    if (oauth->tried && now - oauth->tried < LIMIT_KEYS_PAUSE)
-        return 0;
-    struct errand wish = { .kind = ERRAND_GET, .url = keeper->settings->oauth_jwks };
-    oauth->tried = now;
-    oauth->fetch = errand_put(keeper, ERRAND_FOR_KEYS, &wish);
+    if (!oauth->fetch && oauth_is_fetched(keeper) && !is_too_soon(keeper, oauth->tried))
+        send_out(keeper);
+    return oauth->fetch;
+}
+
+uint64_t oauth_seek(struct keeper *keeper)
+{
+    struct oauth *oauth = &keeper->oauth;
+    if (!oauth->fetch && oauth_is_fetched(keeper) && !is_too_soon(keeper, oauth->sought)) {
+        oauth->sought = keeper_now(keeper);
+        send_out(keeper);
+    }
     return oauth->fetch;
 }
 

@@ -221,14 +221,31 @@ static void the_last_good_set_is_kept(void **state)
 {
     struct world *w = *state;
     bring_keys(w);
-    /* Within a minute of the first fetch there is no second one: unknown keys cost the issuer nothing. */
-    assert_int_equal(login(w, "", make(w, 1, "k1", "alice@our.test", 60)), LOGIN_WRONG);
+    uint32_t number = begin(w, "", make(w, 1, "k1", "alice@our.test", 60), TLS);
+    struct answer_errand errand = take_errand(w);
+    assert_int_equal(errand.kind, ERRAND_GET);
+    bring(w, errand.id, 503, buf_slice(&w->set));
+    assert_int_equal(end(w, number).verdict, LOGIN_WRONG);
     assert_int_equal(login(w, "", make(w, 0, "k0", "alice@our.test", 60)), LOGIN_OK);
+    /* For the next minute unknown keys cost the issuer nothing. */
+    assert_int_equal(login(w, "", make(w, 1, "k1", "alice@our.test", 60)), LOGIN_WRONG);
+    assert_int_equal(login(w, "", make(w, 1, "k2", "alice@our.test", 60)), LOGIN_WRONG);
     /* A second answer to the same errand is nobody's. */
     put_set(&w->set, w->keys[1], "k1");
-    bring(w, 1, 200, buf_slice(&w->set));
+    bring(w, errand.id, 200, buf_slice(&w->set));
     assert_int_equal(login(w, "", make(w, 1, "k1", "alice@our.test", 60)), LOGIN_WRONG);
     assert_int_equal(login(w, "", make(w, 0, "k0", "alice@our.test", 60)), LOGIN_OK);
+}
+
+static void keys_are_changed_by_their_owner(void **state)
+{
+    struct world *w = *state;
+    bring_keys(w);
+    put_set(&w->set, w->keys[1], "k1");
+    uint32_t number = begin(w, "", make(w, 1, "k1", "alice@our.test", 60), TLS);
+    bring(w, take_errand(w).id, 200, buf_slice(&w->set));
+    assert_int_equal(end(w, number).verdict, LOGIN_OK);
+    assert_int_equal(login(w, "", make(w, 0, "k0", "alice@our.test", 60)), LOGIN_WRONG);
 }
 
 /* ---- introspection ------------------------------------------------------------------------------------------------- */
@@ -329,6 +346,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_disabled_have_no_tokens, with_keys, close_world),
         cmocka_unit_test_setup_teardown(an_unknown_key_is_looked_for_once, with_keys, close_world),
         cmocka_unit_test_setup_teardown(the_last_good_set_is_kept, with_keys, close_world),
+        cmocka_unit_test_setup_teardown(keys_are_changed_by_their_owner, with_keys, close_world),
         cmocka_unit_test_setup_teardown(others_are_asked_about, with_questions, close_world),
         cmocka_unit_test_setup_teardown(C089_only_a_good_answer_lets_in, with_questions, close_world),
         cmocka_unit_test_setup_teardown(signed_tokens_are_not_asked_about, with_both, close_world),
