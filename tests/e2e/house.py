@@ -180,15 +180,16 @@ class House:
             client.quit()
             return mails
 
-    def raw(self, service="smtp", tls=None):
-        return Raw(self, service, service in ("submissions", "pop3s") if tls is None else tls)
+    def raw(self, service="smtp", tls=None, **where):
+        return Raw(self, service, service in ("submissions", "pop3s") if tls is None else tls, **where)
 
 
 class Raw:
     """A conversation octet by octet."""
 
-    def __init__(self, house, service, tls):
-        self.socket = socket.create_connection((HOST, house.port(service)), timeout=20)
+    def __init__(self, house, service, tls, host=HOST, source=None):
+        """`source`: the address that the server sees, of this machine."""
+        self.socket = socket.create_connection((host, house.port(service)), timeout=20, source_address=(source, 0) if source else None)
         self.house = house
         if tls:
             self.secure()

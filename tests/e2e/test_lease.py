@@ -1,4 +1,6 @@
 """POP before SMTP, every rule of the house, over real sockets."""
+import email
+import email.policy
 import smtplib
 import threading
 import time
@@ -220,7 +222,124 @@ class DeviceNetwork(unittest.TestCase):
             self.assertNotIn(b"Message-ID", house.mail_of("bob@acc.test")[-1])
 
 
+def check_mail(house, who, password=None, **where):
+    """A POP3 login over TLS, from and to where it is said."""
+    with house.raw("pop3s", **where) as pop:
+        pop.say(f"USER {who}")
+        reply = pop.say(f"PASS {password or house.password(who)}")
+        assert reply.startswith("+OK"), reply
+        pop.say("QUIT")
+
+
+def send_from(house, sender, to, helo="client.test", **where):
+    """The first refusal, or the reply to the message."""
+    with house.raw("submissions", **where) as smtp:
+        smtp.say(f"EHLO {helo}")
+        for line in (f"MAIL FROM:<{sender}>", f"RCPT TO:<{to}>", "DATA"):
+            reply = smtp.say(line)
+            if reply[0] not in "23":
+                return reply
+        return smtp.say(f"From: {sender}\r\nSubject: x\r\n\r\nx\r\n.")
+
+
+class Families(unittest.TestCase):
+    def test_C104_both_addresses_are_named(self):
+        with House(listen__address="127.0.0.1, ::1", pop_before_smtp__accounts="all") as house:
+            check_mail(house, "alice@acc.test", host="::1")
+            reply = send_from(house, "alice@acc.test", "bob@acc.test")
+            self.assertTrue(reply.startswith("530 5.7.0 You checked your mail from ::1 but send from 127.0.0.1: "), reply)
+            self.assertIn("SMTP AUTH", reply)
+            self.assertTrue(send_from(house, "alice@acc.test", "bob@acc.test", host="::1").startswith("250"))
+            house.ctl("lease", "revoke")
+            check_mail(house, "alice@acc.test")
+            reply = send_from(house, "alice@acc.test", "bob@acc.test", host="::1")
+            self.assertTrue(reply.startswith("530 5.7.0 You checked your mail from 127.0.0.1 but send from ::1: "), reply)
+            # Whoever has not checked any, or sits elsewhere in the same family, learns nothing of it.
+            for sender, source in (("bob@acc.test", "127.0.0.7"), ("alice@acc.test", "127.0.0.7")):
+                self.assertIn("Check your mail first", send_from(house, sender, "bob@acc.test", source=source))
+            self.assertIn("reason=other-family", house.logged())
+
+    def test_C096_pinned_to_an_ehlo_name(self):
+        with House(pop_before_smtp__accounts="all", pop_before_smtp__pin_helo="yes") as house:
+            check_mail(house, "alice@acc.test")
+            for helo, code in (("scanner.lan", "250"), ("Scanner.LAN", "250"), ("laptop.lan", "530")):
+                reply = send_from(house, "alice@acc.test", "bob@acc.test", helo=helo)
+                self.assertEqual(reply[:3], code, (helo, reply))
+            self.assertIn("<laptop.lan>", reply)
+            house.ctl("lease", "revoke", "alice@acc.test")
+            check_mail(house, "alice@acc.test")
+            self.assertEqual(send_from(house, "alice@acc.test", "bob@acc.test", helo="laptop.lan")[:3], "250")
+
+
+class Notices(unittest.TestCase):
+    def notices(self, house, who):
+        return [mail for mail in house.mail_of(who) if b"Auto-Submitted: auto-generated" in mail]
+
+    def test_the_owner_is_mailed_at_the_first_lease_from_a_new_address(self):
+        with House(pop_before_smtp__accounts="all") as house:
+            for source in ("127.0.0.1", "127.0.0.9"):  # the first place of all, and a neighbour in it
+                check_mail(house, "alice@acc.test", source=source)
+            self.assertEqual(self.notices(house, "alice@acc.test"), [])
+            for _ in range(2):
+                check_mail(house, "alice@acc.test", source="127.0.7.1")
+            (mail,) = until(lambda: self.notices(house, "alice@acc.test"), what="the notice")
+            parsed = email.message_from_bytes(mail, policy=email.policy.default)
+            self.assertEqual((parsed["From"].addresses[0].addr_spec, parsed["To"].addresses[0].addr_spec), ("postmaster@acc.test", "alice@acc.test"))
+            self.assertIn("new address / ", parsed["Subject"])
+            text = parsed.get_content()
+            for word in ("127.0.7.1", "POP3", "change it at once", "心当たり", "+0000"):
+                self.assertIn(word, text)
+            self.assertEqual(parsed["Return-Path"], "<>")
+            until(lambda: "notice.stored" in house.logged(), what="its log line")
+            house.stop()
+            house.serve()
+            check_mail(house, "alice@acc.test", source="127.0.7.2")  # places outlive a restart
+            time.sleep(0.3)
+            self.assertEqual(len(self.notices(house, "alice@acc.test")), 1)
+
+    def test_no_notices_where_they_are_off(self):
+        with House(pop_before_smtp__accounts="all", auth__notices="no") as house:
+            for source in ("127.0.0.1", "127.0.7.1"):
+                check_mail(house, "alice@acc.test", source=source)
+            time.sleep(0.3)
+            self.assertEqual(house.mail_of("alice@acc.test"), [])
+
+    def test_a_password_in_clear_is_told(self):
+        with House() as house:
+            check_mail(house, "alice@acc.test")
+            for _ in range(2):
+                with house.raw("pop3") as pop:
+                    pop.say("USER alice@acc.test")
+                    self.assertTrue(pop.say("PASS " + house.password("alice@acc.test")).startswith("-ERR"))
+            (mail,) = until(lambda: self.notices(house, "alice@acc.test"), what="the notice")
+            text = email.message_from_bytes(mail, policy=email.policy.default).get_content()
+            self.assertIn("was not looked at", text)
+            self.assertRegex(text, r"EK-\d+")
+            self.assertNotIn(b"Pass-word", mail)
+
+
 class Crowd(unittest.TestCase):
+    def test_offices_are_named_and_shared_places_explained(self):
+        names = [f"u{i}@acc.test" for i in range(4)]
+        with House(serve=False, accounts=(), pop_before_smtp__shared_accounts="2", pop_before_smtp__accounts="all",
+                   pop_before_smtp__office_networks="Tokyo branch=127.0.7.0/24, 127.0.8.1") as house:
+            for name in names:
+                house.account(name)
+            house.serve()
+            self.assertIn("Tokyo branch=127.0.7.0/24, 127.0.8.1", house.ctl("config", "show"))
+            for name in names:
+                check_mail(house, name, source="127.0.7.1")
+            rows = house.json("lease", "list")
+            self.assertEqual([row["office"] for row in rows], ["Tokyo branch"] * 4)
+            self.assertIn('office="Tokyo branch"', house.logged())
+            for name in names:
+                check_mail(house, name, source="127.0.9.1")
+            self.assertEqual(house.json("lease", "list", "127.0.9.1"), [])
+            self.assertIn("no leases at 127.0.9.1: ", house.ctl("lease", "list"))
+            self.assertIn("no leases at 127.0.9.1: ", house.ctl("lease", "list", "127.0.9.1"))
+            self.assertNotIn("no leases at", house.ctl("lease", "list", "127.0.7.1"))
+            self.assertRegex(house.logged(), r"lease\.refused .*reason=shared-address network=127\.0\.9\.1 accounts=[34]")
+
     def test_C110_a_person_in_clear_gets_no_lease(self):
         with House(accounts=(), legacy__networks="127.0.0.0/8") as house:
             house.account("alice@acc.test", "--pop-before-smtp")
