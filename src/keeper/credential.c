@@ -11,7 +11,7 @@ struct credential_plan credential_plan_new(const struct keeper *keeper, struct s
 {
     const struct settings *settings = keeper->settings;
     struct credential_plan plan = { .cost = settings->auth_hash_cost, .sha1_for_people = settings->auth_scram_sha1 };
-    scram_salt(keeper->key, address, plan.salt);
+    scram_salt(keeper->key, address, plan.salt, NULL);
     for (int i = 0; i < SCRAM_HASHES; i++)
         plan.rounds[i] = scram_rounds((enum scram_hash)i, plan.cost, plan.sha1_for_people);
     return plan;

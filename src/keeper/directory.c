@@ -86,6 +86,18 @@ struct slice directory_default_domain(const struct directory *d)
 /* ---- accounts -----------------------------------------------------------------------------------------------------
  */
 
+static void count_keys(struct directory *d, const struct account *account, uint32_t by)
+{
+    struct scram_verifier verifier;
+    if (scram_unpack(account->scram, &verifier) != STATUS_OK)
+        return;
+    for (int hash = 0; hash < SCRAM_HASHES; hash++) {
+        uint32_t cost = scram_cost_of(verifier.keys[hash].rounds);
+        if (cost < SCRAM_COSTS)
+            d->scram_counts[hash][cost] += by;
+    }
+}
+
 static void link_account(struct directory *d, struct account *account)
 {
     map_put(&d->by_address, account->address, account);
@@ -124,6 +136,7 @@ static void drop_account(struct directory *d, struct account *account)
     drop_text(&account->address);
     drop_text(&account->login);
     drop_text(&account->password);
+    count_keys(d, account, -1u);
     drop_text(&account->scram);
     release(account);
 }
@@ -140,6 +153,7 @@ struct account *directory_put_account(struct directory *d, const struct store_ac
     account->login = copy_text(row->login);
     account->password = copy_text(row->password);
     account->scram = copy_text(row->scram);
+    count_keys(d, account, 1);
     account->created = row->created;
     account->last_login = row->last_login;
     account->enabled = row->enabled;
@@ -180,10 +194,12 @@ void directory_rehash(struct directory *d, uint32_t id, struct slice password, s
     struct account *account = directory_account(d, id);
     if (!account)
         return;
+    count_keys(d, account, -1u);
     drop_text(&account->password);
     drop_text(&account->scram);
     account->password = copy_text(password);
     account->scram = copy_text(scram);
+    count_keys(d, account, 1);
 }
 
 void directory_set_password(struct directory *d, uint32_t id, struct slice password, struct slice scram)

@@ -8,6 +8,7 @@
 #include "base/ip.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "keeper/scram.h"
 #include "store/store.h"
 
 /* One account in a chain of those that share a name. */
@@ -61,6 +62,7 @@ struct directory {
     struct map by_address, by_id;
     struct map by_login, by_local, by_folded; /* of struct named; by_folded: where it differs from the address */
     struct map devices, keys, aliases, domains;
+    uint32_t scram_counts[SCRAM_HASHES][SCRAM_COSTS]; /* accounts whose keys have the rounds of that cost */
     uint32_t generation, domain_order;
     struct domain *first; /* the default domain, or NULL */
 };

@@ -61,7 +61,7 @@ enum status login_prove_remade(struct task *task, struct store *none);
 
 /* ---- login_scram.c ---- */
 enum scram_hash login_scram_hash(uint8_t mechanism);
-/* Those of the account's keys, or those that new ones would have; account NULL: nobody's. */
+/* Those of the account's keys, or those that new ones would have. */
 uint32_t login_scram_rounds(
     const struct keeper *keeper, const struct account *account, const uint8_t salt[SCRAM_SALT], enum scram_hash hash);
 /* Is this the second half of what the session began, with the nonce that it was given?  That nonce is gone then (C085). */

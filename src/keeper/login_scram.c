@@ -29,14 +29,21 @@ uint32_t login_scram_rounds(
     const struct keeper *keeper, const struct account *account, const uint8_t salt[SCRAM_SALT], enum scram_hash hash)
 {
     struct scram_verifier verifier;
-    if (account && scram_unpack(account->scram, &verifier) == STATUS_OK && is_usable(&verifier, salt, hash))
+    if (scram_unpack(account->scram, &verifier) == STATUS_OK && is_usable(&verifier, salt, hash))
         return verifier.keys[hash].rounds;
-    for (const struct list *node = account ? account->devices.next : NULL; node && node != &account->devices; node = node->next) {
+    for (const struct list *node = account->devices.next; node != &account->devices; node = node->next) {
         const struct device *device = list_element(node, struct device, node);
         if (scram_unpack(device->scram, &verifier) == STATUS_OK && is_usable(&verifier, salt, hash))
             return verifier.keys[hash].rounds;
     }
     return scram_rounds(hash, keeper->settings->auth_hash_cost, keeper->settings->auth_scram_sha1);
+}
+
+static uint32_t rounds_of_nobody(const struct keeper *keeper, enum scram_hash hash, uint64_t draw)
+{
+    const struct directory *d = &keeper->directory;
+    uint32_t rounds = scram_rounds(hash, keeper->settings->auth_hash_cost, keeper->settings->auth_scram_sha1);
+    return scram_rounds_of_nobody(d->scram_counts[hash], (uint32_t)d->by_id.count, rounds, draw);
 }
 
 /* What the second half has to repeat. */
@@ -91,9 +98,10 @@ void serve_scram(struct task *task)
     buf_done(&nonce);
     about(keeper, login, binding->scram.about);
     binding->scram.open = true;
-    scram_salt(keeper->key, salted_name(task, account), salt);
+    uint64_t draw;
+    scram_salt(keeper->key, salted_name(task, account), salt, &draw);
     task->answer.scram = (struct answer_scram){ .salt = { (const char *)salt, SCRAM_SALT },
         .nonce = { binding->scram.nonce, SCRAM_NONCE },
-        .rounds = login_scram_rounds(keeper, account, salt, hash) };
+        .rounds = account ? login_scram_rounds(keeper, account, salt, hash) : rounds_of_nobody(keeper, hash, draw) };
     task_answer(task, STATUS_OK);
 }

@@ -432,6 +432,7 @@ static void test_cost_grows_and_sessions_live_on(void **state)
     house_start(h);
     /* What has the old rounds is asked for with them. */
     assert_int_equal(begin(h, next_session++, "alice", MECHANISM_SCRAM_SHA_256).rounds, 4096);
+    assert_int_equal(begin(h, next_session++, "nobody", MECHANISM_SCRAM_SHA_256).rounds, 4096); /* C075: all have them */
     assert_int_equal(SCRAM("alice", "secret-alice", S256), LOGIN_OK);
     uint64_t session = next_session++;
     assert_int_equal(house_login(h, END_USER, session, "alice", "secret-alice", PROTOCOL_POP3, LAN).verdict, LOGIN_OK);

@@ -48,22 +48,48 @@ static void digest(enum scram_hash hash, const uint8_t *octets, uint8_t *out)
     must(EVP_Digest(octets, hashes[hash].size, out, NULL, digests[hash], NULL) == 1);
 }
 
-void scram_salt(const char key[32], struct slice name, uint8_t out_salt[SCRAM_SALT])
+void scram_salt(const char key[32], struct slice name, uint8_t out_salt[SCRAM_SALT], uint64_t *out_draw)
 {
     /* A key of its own: the same one also seals. */
     uint8_t derived[SCRAM_KEY], full[SCRAM_KEY];
     hmac(SCRAM_SHA_256, key, 32, S("ekirei SCRAM salt"), derived);
     hmac(SCRAM_SHA_256, derived, sizeof derived, name, full);
     memcpy(out_salt, full, SCRAM_SALT);
+    if (out_draw)
+        memcpy(out_draw, full + SCRAM_SALT, sizeof *out_draw);
     wipe(derived, sizeof derived);
 }
 
-/* RFC 7677 4 asks for at least 4096; the usual cost is what one round of Argon2id is beside it in time. */
+/* RFC 7677 4 asks for at least 4096.  A client computes them at every login. */
+static const uint32_t rounds_by_cost[SCRAM_COSTS] = { 4096, 10000, 25000, 50000, 100000, 150000, 200000, 300000, 450000,
+    600000 };
+
 uint32_t scram_rounds(enum scram_hash hash, uint32_t cost, bool sha1_for_people)
 {
-    static const uint32_t rounds[] = { 4096, 10000, 25000, 50000, 100000, 150000, 200000, 300000, 450000, 600000 };
-    must(cost >= 1 && cost <= sizeof rounds / sizeof *rounds);
-    return hash == SCRAM_SHA_1 && !sha1_for_people ? rounds[0] : rounds[cost - 1];
+    must(cost >= 1 && cost <= SCRAM_COSTS);
+    return hash == SCRAM_SHA_1 && !sha1_for_people ? rounds_by_cost[0] : rounds_by_cost[cost - 1];
+}
+
+uint32_t scram_cost_of(uint32_t rounds)
+{
+    uint32_t cost = 0;
+    while (cost < SCRAM_COSTS && rounds_by_cost[cost] != rounds)
+        cost++;
+    return cost;
+}
+
+/* A name keeps its place among the accounts, whatever their number: it moves on as they do, and never back. */
+uint32_t scram_rounds_of_nobody(const uint32_t counts[SCRAM_COSTS], uint32_t total, uint32_t rounds, uint64_t draw)
+{
+    uint32_t place = (uint32_t)((draw >> 32) * total >> 32);
+    for (uint32_t cost = 0; cost < SCRAM_COSTS; cost++) {
+        if (rounds_by_cost[cost] == rounds)
+            continue;
+        if (place < counts[cost])
+            return rounds_by_cost[cost];
+        place -= counts[cost];
+    }
+    return rounds;
 }
 
 /* RFC 5802 3: SaltedPassword, ClientKey, StoredKey, ServerKey. */

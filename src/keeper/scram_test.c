@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -101,18 +102,51 @@ static void test_salts_and_rounds(void **state)
     static const char key[32] = "a key of thirty-two octets......", other[32] = "another of thirty-two octets....";
     uint8_t one[SCRAM_SALT], two[SCRAM_SALT];
     (void)state;
-    scram_salt(key, S("alice@our.test"), one);
-    scram_salt(key, S("alice@our.test"), two);
+    scram_salt(key, S("alice@our.test"), one, NULL);
+    scram_salt(key, S("alice@our.test"), two, NULL);
     assert_memory_equal(one, two, sizeof one);
-    scram_salt(key, S("bob@our.test"), two);
+    scram_salt(key, S("bob@our.test"), two, NULL);
     assert_memory_not_equal(one, two, sizeof one);
-    scram_salt(other, S("alice@our.test"), two);
+    scram_salt(other, S("alice@our.test"), two, NULL);
     assert_memory_not_equal(one, two, sizeof one);
     for (uint32_t cost = 1; cost <= 10; cost++)
         assert_true(scram_rounds(SCRAM_SHA_256, cost, false) >= 4096); /* RFC 7677 4 */
     assert_int_equal(scram_rounds(SCRAM_SHA_256, 5, false), 100000);
     assert_int_equal(scram_rounds(SCRAM_SHA_1, 5, false), 4096);
     assert_int_equal(scram_rounds(SCRAM_SHA_1, 5, true), 100000);
+}
+
+/* One account in four has not logged in since the cost was changed. */
+static void test_C075_rounds_of_names_that_nobody_has(void **state)
+{
+    static const char key[32] = "a key of thirty-two octets......";
+    uint32_t counts[SCRAM_COSTS] = { 0 }, old = 0;
+    uint8_t salt[SCRAM_SALT];
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        char name[16];
+        uint64_t draw;
+        uint32_t last = 0;
+        snprintf(name, sizeof name, "name-%d", i);
+        scram_salt(key, slice_of(name), salt, &draw);
+        counts[4] = 100;
+        counts[2] = 0;
+        assert_int_equal(scram_rounds_of_nobody(counts, 100, 100000, draw), 100000);
+        for (uint32_t behind = 50; behind > 0; behind -= 5) { /* one after the other logs in */
+            counts[2] = behind;
+            counts[4] = 200 - behind;
+            uint32_t rounds = scram_rounds_of_nobody(counts, 200, 100000, draw);
+            assert_true(rounds == 25000 || rounds == 100000);
+            assert_true(rounds >= last);
+            last = rounds;
+            old += behind == 50 && rounds == 25000;
+        }
+        memset(counts, 0, sizeof counts);
+        assert_int_equal(scram_rounds_of_nobody(counts, 0, 4096, draw), 4096);
+    }
+    assert_in_range(old, 200, 300);
+    assert_int_equal(scram_cost_of(100000), 4);
+    assert_int_equal(scram_cost_of(7), SCRAM_COSTS);
 }
 
 int main(void)
@@ -122,6 +156,7 @@ int main(void)
         cmocka_unit_test(test_RFC_5802_example),
         cmocka_unit_test(test_verifiers_are_packed),
         cmocka_unit_test(test_salts_and_rounds),
+        cmocka_unit_test(test_C075_rounds_of_names_that_nobody_has),
     };
     scram_init();
     return cmocka_run_group_tests_name("scram", tests, NULL, NULL);
