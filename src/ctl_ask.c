@@ -190,6 +190,11 @@ static int wait_for(pid_t child)
     return WIFEXITED(how) ? WEXITSTATUS(how) : ctl_failed("the command was ended by signal %d", WTERMSIG(how));
 }
 
+static int explain_socket(const struct ctl *ctl)
+{
+    return ctl_failed("%s/run/control.sock: %s (run this as the user who started the server)", ctl->dir, strerror(errno));
+}
+
 /* Either the socket is open, or this is the child with an open store, or the command is over. */
 static int open_any(struct ctl *ctl)
 {
@@ -200,8 +205,7 @@ static int open_any(struct ctl *ctl)
         if (ctl->is_open)
             return CTL_DONE;
         if (errno != ENOENT && errno != ECONNREFUSED)
-            return ctl_failed(
-                "%s/run/control.sock: %s (run this as the user who started the server)", ctl->dir, strerror(errno));
+            return explain_socket(ctl);
         if (!ctl->settings) {
             int code = ctl_settings(ctl, &ctl->settings);
             if (code == CTL_DONE)
@@ -225,12 +229,17 @@ static int open_any(struct ctl *ctl)
 
 /* ---- one ask ---- */
 
+static void prepare(struct ctl *ctl)
+{
+    ctl->scratch = BUF(CHANNEL_SCRATCH);
+    ctl->answer_arena = ARENA(ROWS_ARENA);
+    log_open("ctl", LOG_ERROR);
+}
+
 int ctl_ask(struct ctl *ctl, const struct ask *ask, const char *subject, struct answer *out_answer)
 {
     if (!ctl->is_open) {
-        ctl->scratch = BUF(CHANNEL_SCRATCH);
-        ctl->answer_arena = ARENA(ROWS_ARENA);
-        log_open("ctl", LOG_ERROR);
+        prepare(ctl);
         int code = open_any(ctl);
         if (code != CTL_DONE)
             return code;
@@ -244,6 +253,17 @@ int ctl_ask(struct ctl *ctl, const struct ask *ask, const char *subject, struct 
             return explain(ask->kind, status == STATUS_IO ? STATUS_AWAY : status, subject);
     }
     return out_answer->status == STATUS_OK ? CTL_DONE : explain(ask->kind, out_answer->status, subject);
+}
+
+int ctl_reach(struct ctl *ctl, bool *out_served)
+{
+    *out_served = false;
+    ctl->socket = connect_server(ctl->dir);
+    if (ctl->socket < 0)
+        return errno == ENOENT || errno == ECONNREFUSED ? CTL_DONE : explain_socket(ctl);
+    prepare(ctl);
+    ctl->is_open = *out_served = true;
+    return CTL_DONE;
 }
 
 bool ctl_is_served(const struct ctl *ctl)

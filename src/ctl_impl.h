@@ -22,6 +22,7 @@ enum ctl_option {
     OPTION_PORT_OFFSET,
     OPTION_SET,
     OPTION_ONCE,
+    OPTION_LANG,
     OPTION_LISTEN,
     OPTION_REPORTS,
     OPTION_MAKE_KEY,
@@ -108,6 +109,8 @@ int ctl_ask(struct ctl *ctl, const struct ask *ask, const char *subject, struct 
 struct slice ctl_after(char *room, size_t size, struct slice key);
 struct slice ctl_after_pair(char *room, size_t size, struct slice first, struct slice second); /* "first second" */
 void ctl_close(struct ctl *ctl);
+/* Connects to a running server, if there is one; for what needs no store.  CTL_FAILED where there is one that cannot be talked to. */
+int ctl_reach(struct ctl *ctl, bool *out_served);
 bool ctl_is_served(const struct ctl *ctl); /* after an ask: was it a running server that answered? */
 /* Reads DIR/ekirei.conf. */
 int ctl_settings(const struct ctl *ctl, struct settings **out_settings);
@@ -161,6 +164,7 @@ int cmd_queue_remove(struct ctl *ctl);
 int cmd_status(struct ctl *ctl);
 int cmd_policy(struct ctl *ctl);
 int cmd_report(struct ctl *ctl);
+int cmd_why(struct ctl *ctl);
 int cmd_config_check(struct ctl *ctl);
 int cmd_config_show(struct ctl *ctl);
 int cmd_version(struct ctl *ctl);

@@ -80,7 +80,7 @@ void refusals_forget(struct refusals *refusals, wall now)
 /* ---- what is one row ------------------------------------------------------------------------------------------------ */
 
 struct key {
-    uint32_t part, code, account, slot;
+    uint32_t part, code, protocol, account, slot;
     struct ip place;
     char name[LIMIT_ADDRESS];
 };
@@ -100,6 +100,7 @@ static struct slice key_of(struct key *key, const struct refused *refused, enum 
     struct ip place = throttle_place(refused->peer);
     key->part = part;
     key->code = refused->code;
+    key->protocol = refused->protocol;
     if (refused->account) {
         key->account = refused->account;
         key->slot = slot_of(place);

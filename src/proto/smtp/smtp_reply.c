@@ -74,7 +74,7 @@ const struct smtp_reply_row smtp_replies[REPLY_COUNT] = {
     [REPLY_FOREIGN_SENDER]      = { 553, "5.7.1", "The envelope sender <$> is not an address of your account", REFUSAL_SENDER },
     [REPLY_FORGED_AUTHOR]       = { 550, "5.7.1", "The header From or Sender <$> is not an address of your account", REFUSAL_AUTHOR },
     [REPLY_NO_SUCH_USER]        = { 550, "5.1.1", "No such user here", REFUSAL_NO_SUCH_USER },
-    [REPLY_NOT_LOCAL]           = { 550, "5.7.1", "Relaying denied", REFUSAL_RELAYING },
+    [REPLY_NOT_LOCAL]           = { 550, "5.7.1", "Relaying denied", REFUSAL_RELAYING, .told = true },
     [REPLY_NOT_QUALIFIED]       = { 554, "5.1.2", "The domain must be fully qualified, as in name.example.org", REFUSAL_NOT_QUALIFIED }, /* RFC 6409 4.2 */
     [REPLY_DISABLED]            = { 550, "5.2.1", "Mailbox disabled", REFUSAL_DISABLED },
     [REPLY_INTERNAL_ONLY]       = { 550, "5.7.1", "You may write to addresses of this server only", REFUSAL_INTERNAL_ONLY },
