@@ -272,6 +272,8 @@ static void take_line(struct session *s)
     }
     bool in_sasl = p->work == POP3_SASL;
     p->work = POP3_READY; /* a line that cannot be read ends the exchange as well */
+    if (!in_sasl && p->state == POP3_AUTHORIZATION)
+        arena_reset(&s->of_command); /* what pipelined logins need is bounded by one of them */
     enum pop3_reply flaw = p->line.flaw == LINE_TOO_LONG ? POP3_TOO_LONG : POP3_BAD_LINE;
     if (p->line.flaw != LINE_FINE && in_sasl)
         pop3_sasl_bad_line(s, flaw);
