@@ -380,10 +380,11 @@ static int knock(void)
 
 static void test_allowed(void **state)
 {
+    static const enum role doors[] = { ROLE_MX, ROLE_USER, ROLE_POLICY };
     (void)state;
-    for (size_t r = 0; r < 2; r++) {
+    for (size_t r = 0; r < COUNT(doors); r++) {
         int guest = knock();
-        assert_done(run(roles[r], work_accept));
+        assert_done(run(doors[r], work_accept));
         char octets[8];
         assert_int_equal(recv(guest, octets, sizeof octets, 0), 5);
         close(guest);
