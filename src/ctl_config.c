@@ -9,6 +9,7 @@
 #include "ctl_file.h"
 #include "ctl_impl.h"
 #include "init_cert.h"
+#include "mail/jwk.h"
 
 #define VALUE_MOST LIMIT_SETTINGS_FILE
 #define SOON       (14 * 86400) /* seconds: a certificate that ends before is worth a warning */
@@ -112,6 +113,31 @@ static int check_pair(struct check *check, struct slice cert_name, struct slice 
     return code;
 }
 
+/* What the server reads for tokens before it starts. */
+static int check_tokens(const struct check *check, const struct settings *settings)
+{
+    struct buf octets = BUF(LIMIT_PEM);
+    struct jwk_set *set;
+    int code = CTL_DONE;
+    if (settings->oauth_jwks.len > 0 && !slice_starts_nocase(settings->oauth_jwks, S("https:"))) {
+        code = read_named(check, settings->oauth_jwks, &octets);
+        if (code == CTL_DONE && (octets.len > LIMIT_ERRAND || jwk_set_open(buf_slice(&octets), &set) != STATUS_OK))
+            code = ctl_usage("oauth.jwks: '%.*s' must be a JSON Web Key Set (RFC 7517) of at most %u octets, with a key that can check signatures",
+                (int)settings->oauth_jwks.len, settings->oauth_jwks.ptr, LIMIT_ERRAND);
+        else if (code == CTL_DONE)
+            jwk_set_release(set);
+    }
+    if (code == CTL_DONE && settings->oauth_secret_file.len > 0)
+        code = read_named(check, settings->oauth_secret_file, &octets);
+    if (code == CTL_DONE && octets.len > LIMIT_SECRET && settings->oauth_secret_file.len > 0)
+        code = ctl_usage("oauth.secret_file: a password of at most %d octets is meant", LIMIT_SECRET);
+    if (code == CTL_DONE && settings->oauth_ca_file.len > 0)
+        code = read_named(check, settings->oauth_ca_file, &octets);
+    buf_wipe(&octets);
+    buf_done(&octets);
+    return code;
+}
+
 static void check_risks(struct check *check, const struct settings *settings)
 {
     const char *text;
@@ -129,6 +155,8 @@ int cmd_config_check(struct ctl *ctl)
     check.warnings = json_array();
     for (size_t at = 0; at < settings->tls_certificate.count && code == CTL_DONE; at++)
         code = check_pair(&check, settings->tls_certificate.rows[at], settings->tls_key.rows[at]);
+    if (code == CTL_DONE)
+        code = check_tokens(&check, settings);
     if (code == CTL_DONE)
         check_risks(&check, settings);
     settings_release(settings);

@@ -113,11 +113,21 @@ static void finish(struct task *task)
 /* ---- signed tokens --------------------------------------------------------------------------------------------------
  */
 
+/* An intruder's gate takes no more than half of the places (C088). */
+static bool has_place(const struct task *task)
+{
+    const struct oauth *oauth = &task->keeper->oauth;
+    uint32_t mine = 0;
+    for (const struct list *node = oauth->waiting.next; node != &oauth->waiting; node = node->next)
+        mine += list_element(node, struct task, waiting)->client == task->client;
+    return oauth->waiting_count < LIMIT_TOKENS_WAITING && mine < LIMIT_TOKENS_WAITING / 2;
+}
+
 static void wait_for(struct task *task, uint64_t errand)
 {
     struct oauth *oauth = &task->keeper->oauth;
     struct token_login *token = of_token(task);
-    if (!errand || oauth->waiting_count >= LIMIT_TOKENS_WAITING) {
+    if (!errand || !has_place(task)) {
         login_busy(task);
         return;
     }
@@ -226,7 +236,7 @@ static void introspect(struct task *task)
     struct token_login *token = of_token(task);
     const struct known *known = recall(task);
     if (!known) {
-        wait_for(task, put_question(task));
+        wait_for(task, has_place(task) ? put_question(task) : 0);
         return;
     }
     struct slice name = { known->name, known->len };

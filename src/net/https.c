@@ -287,7 +287,7 @@ static const char *read_url(struct visit *visit, struct slice url, char out_host
 {
     char text[LIMIT_URL + 1], *part = NULL;
     if (url.len > LIMIT_URL || memchr(url.ptr, 0, url.len))
-        return "the URL is too long";
+        return "the URL is too long, or no text";
     memcpy(text, url.ptr, url.len);
     text[url.len] = 0;
     if (curl_url_set(visit->url, CURLUPART_URL, text, 0) != CURLUE_OK)

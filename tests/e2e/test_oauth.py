@@ -215,8 +215,13 @@ class Oauth(unittest.TestCase):
 
     def test_no_start_without_keys(self):
         house = self.open(oauth__jwks="keys.json")
+        self.assertIn("keys.json cannot be read", house.ctl("config", "check", fails=2))
+        (house.dir / "keys.json").write_text('{"keys":[]}')
+        self.assertIn("JSON Web Key Set", house.ctl("config", "check", fails=2))
         house.serve(wait=False)
         self.assertEqual(house.process.wait(20), 2)
+        self.write_keys(house, [self.ed])
+        house.ctl("config", "check")
 
     # ---- keys from a server
 
