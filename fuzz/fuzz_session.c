@@ -45,7 +45,8 @@ static void check_ask(struct run *run, const struct ask *ask)
     must(put == STATUS_OK);
     must(run->open == ASK_NONE || ask_defs[ask->kind].silent);
     buf_done(&wire);
-    run->has_asked = ask->kind != ASK_END_SESSION;
+    if (ask->kind != ASK_REFUSED)
+        run->has_asked = ask->kind != ASK_END_SESSION;
     if (ask->kind == ASK_MAIL || ask->kind == ASK_RCPT || ask->kind == ASK_STAGE)
         run->reserved = true;
     if (ask->kind == ASK_DELIVER) {

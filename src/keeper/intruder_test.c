@@ -5,6 +5,7 @@
 
 #include "base/random.h"
 #include "keeper/test_client.h"
+#include "proto/refusal.h"
 
 #define LAN "192.0.2.7"
 
@@ -512,6 +513,57 @@ static void test_login_name_is_nobody_elses_address(void **state)
 
 #define HOUSE(test) cmocka_unit_test_setup_teardown(test, house_setup, house_teardown)
 
+/* ---- what it says of others' refusals ------------------------------------------------------------------------------ */
+
+static struct ask refused_of(const char *name, uint32_t code)
+{
+    return (struct ask){ .kind = ASK_REFUSED,
+        .fd = -1,
+        .refused = { .name = slice_of(name), .session = S("x"), .peer = house_ip(LAN), .code = code, .protocol = PROTOCOL_SMTP } };
+}
+
+static struct rows why(struct house *h, const char *about, uint32_t code)
+{
+    struct ask ask = { .kind = ASK_WHY, .fd = -1, .why = { .about = slice_of(about), .code = code } };
+    struct answer answer = house_ask(h, END_CTL, 0, &ask);
+    assert_ok(answer.status);
+    return answer.why.rows;
+}
+
+static void test_made_up_refusals(void **state)
+{
+    struct house *h = *state;
+    assert_int_equal(house_login(h, END_USER, 1, "bob", "wrong", PROTOCOL_POP3, LAN).verdict, LOGIN_WRONG);
+    struct ask ask = refused_of("alice", REFUSAL_NEEDS_TLS);
+    house_put(h, END_MX, 2, &ask);
+    ask = refused_of("alice", 99); /* there is no such thing */
+    house_put(h, END_MX, 2, &ask);
+    ask = refused_of("b\x01b", REFUSAL_CROWDED);
+    house_put(h, END_MX, 2, &ask);
+    assert_alive(h, END_MX); /* answered behind them: they were heard */
+    struct rows rows = why(h, "alice@our.test", 0);
+    assert_int_equal(rows.count, 1);
+    assert_int_equal(row_of(struct why_row, rows, 0)->code, REFUSAL_NEEDS_TLS);
+    assert_int_equal(why(h, "", REFUSAL_CROWDED).count, 1);
+    assert_int_equal(row_of(struct why_row, why(h, "", REFUSAL_CROWDED), 0)->name.len, 0);
+    /* However many it makes up, it is heard so often a second, and what the keeper knows itself stays. */
+    char name[32];
+    for (uint32_t i = 0; i < 20 * LIMIT_TOLD_RATE; i++) {
+        snprintf(name, sizeof name, "name%u", i);
+        ask = refused_of(name, REFUSAL_CROWDED);
+        house_put(h, END_MX, 2, &ask);
+    }
+    assert_alive(h, END_MX);
+    rows = why(h, "bob", 0);
+    assert_int_equal(rows.count, 1);
+    assert_text("wrong-password", row_of(struct why_row, rows, 0)->detail);
+    assert_true(h->keeper->refusals.counts[REFUSALS_OF_STRANGERS] <= 10 * LIMIT_TOLD_RATE);
+    /* And it does not learn what was refused to others. */
+    struct ask ask_why = { .kind = ASK_WHY, .fd = -1, .why = { .about = S("bob") } };
+    assert_status(STATUS_AWAY, house_ask(h, END_MX, 3, &ask_why).status);
+    assert_alive(h, END_USER);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -521,6 +573,7 @@ int main(void)
         HOUSE(test_mail_of_others_by_any_number),
         HOUSE(test_lies_about_a_message),
         HOUSE(test_size_that_is_not_so),
+        HOUSE(test_made_up_refusals),
         HOUSE(test_what_it_writes_stays_in_its_message),
         HOUSE(test_answers_nobody_reads),
         HOUSE(test_descriptors_nobody_takes),
