@@ -3,12 +3,15 @@
 # make test     every test: checks, unit, talk and end-to-end, then unit and talk again under ASan and UBSan (clang)
 # make check    only the checks of the source: floors, sizes, words, and that what is made from it is up to date
 # make fuzz     each fuzz target for FUZZ_SECONDS (60)
-# make torture  kill -9 of each role under load, TORTURE_ROUNDS times (20)
+# make torture  kill -9 of each role under load, TORTURE_ROUNDS times (20); before it every sequence of LEASE_MODEL_DEPTH (9) steps
+#               in the life of leases, and whether GUESS_TRIES (1000) refusals of each kind take the same time
 # make bench    the load generator against ekirei and, where installed, Postfix + Dovecot; writes docs/bench.md
 # On Debian each installs what it needs first (tools/deps.sh).
 
 FUZZ_SECONDS ?= 60
 TORTURE_ROUNDS ?= 20
+LEASE_MODEL_DEPTH ?= 9
+GUESS_TRIES ?= 1000
 MESON_TEST = meson test --no-rebuild --print-errorlogs
 
 all: build/ekirei
@@ -54,7 +57,8 @@ fuzz: deps-test build-fuzz/build.ninja
 	tools/fuzz.sh build-fuzz $(FUZZ_SECONDS)
 
 torture: deps-test ekirei
-	python3 tests/torture.py --rounds $(TORTURE_ROUNDS) build/ekirei
+	LEASE_MODEL_DEPTH=$(LEASE_MODEL_DEPTH) GUESS_TRIES=$(GUESS_TRIES) python3 tests/torture.py --rounds $(TORTURE_ROUNDS) \
+	    --also build/src/proto/lease_model_test --also build/src/keeper/guess_test build/ekirei
 
 bench: deps-bench ekirei
 	python3 tests/bench/bench.py build/ekirei build/tests/bench/load --write docs/bench.md

@@ -32,66 +32,8 @@ struct lease_key {
     struct ip peer;
 };
 
-const char *lease_end_name(enum lease_end end)
-{
-    switch (end) {
-    case LEASE_EXPIRED:
-        return "expired";
-    case LEASE_REVOKED:
-        return "revoked";
-    case LEASE_CHANGED:
-        return "account-changed";
-    case LEASE_SHARED:
-        return "shared-address";
-    case LEASE_FAILURES:
-        return "failed-logins";
-    }
-    return "unknown";
-}
-
-struct slice lease_office(const struct settings *settings, struct ip peer)
-{
-    for (size_t i = 0; i < settings->lease_office_networks.count; i++)
-        if (network_has(settings->lease_office_networks.rows[i], peer))
-            return i < settings->lease_office_names.count ? settings->lease_office_names.rows[i] : S("office");
-    return NO_SLICE;
-}
-
-static bool is_our_own(const struct settings *settings, const struct lease_asker *asker)
-{
-    struct ip ip;
-    for (size_t i = 0; i < settings->listen_address.count; i++)
-        if (ip_parse(settings->listen_address.rows[i], &ip) == STATUS_OK && ip_equal(ip, asker->peer))
-            return true;
-    return ip_equal(asker->peer, asker->local);
-}
-
-const char *lease_refusal(const struct settings *settings, const struct lease_asker *asker)
-{
-    if (settings->lease_accounts == LEASE_NONE || (asker->imap && !settings->lease_imap))
-        return "";
-    /* A device has only the rights that it was given, whatever its account may. */
-    if (asker->device && !asker->device_may)
-        return "";
-    if (!asker->flagged && settings->lease_accounts == LEASE_FLAGGED)
-        return "";
-    if (!asker->flagged && asker->uses_auth)
-        return "uses-smtp-auth";
-    /* An empty list lifts the rule for our own addresses, too: for tests over loopback. */
-    if (settings->lease_never_networks.count == 0)
-        return NULL;
-    if (networks_have(settings->lease_never_networks, asker->peer)) /* C106 */
-        return "never-network";
-    return is_our_own(settings, asker) ? "own-address" : NULL;
-}
-
 /* ---- places -------------------------------------------------------------------------------------------------------
  */
-
-struct ip lease_network(struct ip peer)
-{
-    return ip_is_v4(peer) ? peer : ip_prefix(peer, 64);
-}
 
 static struct place *place_find(const struct leases *leases, struct ip peer)
 {
