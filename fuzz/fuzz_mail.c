@@ -134,6 +134,25 @@ static void try_decode(struct slice in, struct random_stream *cuts)
     buf_done(&lines);
 }
 
+/* Of devices (D57): lines are whole behind the repair, and LF . LF ends only what has LF and no CR LF in front of it. */
+static void try_repair(struct slice in, bool ends_by_lf, struct random_stream *cuts)
+{
+    struct dot_decode whole = { .repairs_lf = true, .ends_by_lf = ends_by_lf }, cut = whole;
+    struct buf plain = BUF(in.len * 2 + 8), again = BUF(in.len * 2 + 64);
+    size_t eaten = decode(&whole, in, NULL, &plain);
+    must(decode(&cut, in, cuts, &again) == eaten);
+    must(whole.ended == cut.ended && whole.flaw == cut.flaw && slice_equal(buf_slice(&plain), buf_slice(&again)));
+    for (size_t i = 0; i < plain.len && whole.flaw == DOT_FINE; i++)
+        must(plain.ptr[i] != '\n' || (i > 0 && plain.ptr[i - 1] == '\r'));
+    struct slice read = slice_upto(in, eaten);
+    bool is_first = whole.ended && read.len == (slice_has(read, S("\r")) ? 3 : 2); /* the end of the DATA line counts */
+    bool by_crlf = eaten >= 5 && memcmp(in.ptr + eaten - 5, "\r\n.\r\n", 5) == 0;
+    bool by_lf = ends_by_lf && eaten >= 3 && memcmp(in.ptr + eaten - 3, "\n.\n", 3) == 0 && !slice_has(read, S("\r\n"));
+    must(!whole.ended || is_first || by_crlf || by_lf);
+    buf_done(&plain);
+    buf_done(&again);
+}
+
 /* What is encoded has one end, no stray octet, and the length that dot_strays told. */
 static void try_encode(struct slice in, struct random_stream *cuts)
 {
@@ -223,7 +242,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 1: try_address(in, false, &a); break;
     case 2: try_scan(in, &cuts, &a); break;
     case 3: try_list(in, &a); break;
-    case 4: try_decode(in, &cuts); break;
+    case 4:
+        try_decode(in, &cuts);
+        try_repair(in, false, &cuts);
+        try_repair(in, true, &cuts);
+        break;
     case 5: try_encode(in, &cuts); break;
     case 6: try_coding(in, base64_encode, base64_decode, true); break;
     case 7: try_coding(in, hex_encode, hex_decode, false); break;

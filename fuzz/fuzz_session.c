@@ -5,6 +5,7 @@
 
 #include "base/must.h"
 #include "config.h"
+#include "mail/coding.h"
 #include "mail/pack.h"
 #include "proto/session.h"
 
@@ -33,6 +34,7 @@ struct run {
     bool wants_tls, is_closed, reserved, has_asked;
     uint64_t body;
     msec now;
+    struct tls_facts facts;
 };
 
 /* ---- what an engine may wish ------------------------------------------------------------------------------------------ */
@@ -45,8 +47,14 @@ static void check_ask(struct run *run, const struct ask *ask)
     must(put == STATUS_OK);
     must(run->open == ASK_NONE || ask_defs[ask->kind].silent);
     buf_done(&wire);
+<<<<<<< fuzz/fuzz_session.c
+    if (ask->kind == ASK_REFUSED) /* it binds nothing */
+        return;
+    run->has_asked = ask->kind != ASK_END_SESSION;
+=======
     if (ask->kind != ASK_REFUSED)
         run->has_asked = ask->kind != ASK_END_SESSION;
+>>>>>>> /tmp/why/other
     if (ask->kind == ASK_MAIL || ask->kind == ASK_RCPT || ask->kind == ASK_STAGE)
         run->reserved = true;
     if (ask->kind == ASK_DELIVER) {
@@ -104,7 +112,7 @@ static void fill(struct run *run, const struct field *fields, void *message)
 {
     for (const struct field *f = fields; f && f->kind != FIELD_END; f++) {
         char *at = (char *)message + f->at;
-        struct slice text = take_octets(&run->in, f->kind >= FIELD_TEXT && f->kind <= FIELD_SECRET ? take_octet(&run->in) % 32 : 0);
+        struct slice text = take_octets(&run->in, f->kind >= FIELD_TEXT && f->kind <= FIELD_SECRET ? take_octet(&run->in) % 33 : 0); /* 32: a signature of SCRAM-SHA-256 */
         uint64_t number = take_octet(&run->in);
         if (f->kind == FIELD_ROWS) {
             struct rows rows = { NULL, (uint32_t)number % 4 };
@@ -164,7 +172,7 @@ static void secure(struct run *run)
 {
     run->wants_tls = false;
     buf_clear(&run->wire);
-    session_secured(run->s, &(struct tls_facts){ .version = S("TLSv1.3"), .cipher = S("TLS_AES_256_GCM_SHA384") }, run->now);
+    session_secured(run->s, &run->facts, run->now);
 }
 
 static void feed(struct run *run)
@@ -174,6 +182,18 @@ static void feed(struct run *run)
     must(eaten <= wire.len);
     must(eaten == 0 || (run->open == ASK_NONE && !run->wants_tls && !run->is_closed));
     buf_drop(&run->wire, eaten);
+}
+
+/* What a client says within a login: so that the input is about what is inside of the base64. */
+static void say_base64(struct run *run)
+{
+    struct buf line = BUF(1024);
+    enum status status = base64_encode(&line, take_octets(&run->in, take_octet(&run->in)));
+    if (status == STATUS_OK)
+        status = buf_put(&line, S("\r\n"));
+    must(status == STATUS_OK);
+    (void)!buf_put(&run->wire, buf_slice(&line));
+    buf_done(&line);
 }
 
 static void move(struct run *run)
@@ -188,6 +208,8 @@ static void move(struct run *run)
     } else if (what == 251) {
         run->now += (msec)take_octet(&run->in) * 10000;
         session_tick(run->s, run->now);
+    } else if (what == 252) {
+        say_base64(run);
     } else if (what >= 240) {
         struct slice unit = take_octets(&run->in, take_octet(&run->in) % 32); /* long content from a short input */
         for (int i = 0; i < 4000 && unit.len > 0; i++)
@@ -198,12 +220,33 @@ static void move(struct run *run)
     }
 }
 
+static struct tls_facts make_facts(uint8_t way)
+{
+    struct tls_facts facts = { .version = S("TLSv1.3"), .cipher = S("TLS_AES_256_GCM_SHA384"), .outdated = way & 128 };
+    if (way & 64) {
+        facts.exporter = S("0123456789abcdef0123456789abcdef");
+        facts.unique = S("uuuu");
+        facts.end_point = S("eeee");
+        facts.peer_key = S("kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk");
+    }
+    return facts;
+}
+
+/* Every mechanism that there is. */
+static enum status set_mechanisms(struct settings *settings, struct buf *why)
+{
+    TRY(config_set(settings, S("oauth.jwks"), S("keys.json"), why));
+    TRY(config_set(settings, S("oauth.scope"), S("mail"), why));
+    TRY(config_set(settings, S("auth.client_certificates"), S("yes"), why));
+    return config_set(settings, S("auth.scram_sha1"), S("yes"), why);
+}
+
 static struct session *open_session(uint8_t way)
 {
     static const enum service services[] = { SERVICE_MX, SERVICE_SUBMISSION, SERVICE_SUBMISSIONS, SERVICE_POP3, SERVICE_POP3S, SERVICE_MX,
-        SERVICE_SUBMISSION, SERVICE_POP3 };
+        SERVICE_LEGACY_SUBMISSION, SERVICE_LEGACY_POP3 };
     struct session_env env = { .settings = config_default(), .service = services[way % 8], .id = way, .seed = way, .started = 1795428245000,
-        .crowded = way == 255 };
+        .early = way == 253, .crowded = way == 255 };
     struct buf why = BUF(256);
     enum status status = ip_parse(S("192.0.2.7"), &env.peer);
     if (status == STATUS_OK)
@@ -212,10 +255,14 @@ static struct session *open_session(uint8_t way)
         status = config_set(env.settings, S("legacy.networks"), S("192.0.2.0/24"), &why);
     if (status == STATUS_OK && way & 16)
         status = config_set(env.settings, S("auth.plaintext_networks"), S("192.0.2.0/24"), &why);
+    if (status == STATUS_OK && way & 32)
+        status = config_set(env.settings, S("mx.greeting_delay"), S("1s"), &why);
+    if (status == STATUS_OK && way & 64)
+        status = set_mechanisms(env.settings, &why);
     must(status == STATUS_OK);
-    bool is_pop3 = env.service == SERVICE_POP3 || env.service == SERVICE_POP3S;
+    bool is_pop3 = env.service == SERVICE_POP3 || env.service == SERVICE_POP3S || env.service == SERVICE_LEGACY_POP3;
     bool tls = env.service == SERVICE_SUBMISSIONS || env.service == SERVICE_POP3S;
-    struct tls_facts facts = { .version = S("TLSv1.3"), .cipher = S("TLS_AES_256_GCM_SHA384") };
+    struct tls_facts facts = make_facts(way);
     struct session *s = session_open(is_pop3 ? &pop3_protocol : &smtp_protocol, &env, tls ? &facts : NULL, 1000);
     settings_release(env.settings);
     buf_done(&why);
@@ -228,7 +275,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     uint8_t way = data[0];
     bool is_smtp = way % 8 != 3 && way % 8 != 4 && way % 8 != 7;
-    struct run run = { .s = open_session(way), .in = { data + 1, data + size }, .arena = ARENA(1u << 20), .wire = BUF(1u << 20), .now = 1000 };
+    struct run run = { .s = open_session(way), .in = { data + 1, data + size }, .arena = ARENA(1u << 20), .wire = BUF(1u << 20), .now = 1000,
+        .facts = make_facts(way) };
     take_wishes(&run, is_smtp);
     while (run.in.at < run.in.end && !run.is_closed) {
         move(&run);
