@@ -39,6 +39,16 @@ static json_t *named(struct slice address)
     return object;
 }
 
+/* A password, or with --hash-stdin what another program made of one. */
+static int typed_secret(struct ctl *ctl, struct slice address, struct secret *out_secret)
+{
+    if (!ctl->values[OPTION_HASH_STDIN])
+        return ctl_typed_password(ctl, address, out_secret);
+    if (ctl->values[OPTION_PASSWORD_STDIN])
+        return ctl_usage("--password-stdin and --hash-stdin exclude each other: standard input is one of them");
+    return ctl_typed_hash(out_secret);
+}
+
 int cmd_account_add(struct ctl *ctl)
 {
     struct secret password = { 0 };
@@ -47,12 +57,13 @@ int cmd_account_add(struct ctl *ctl)
     struct slice address;
     int code = ctl_typed_address(ctl, ctl->arguments[0], &address);
     if (code == CTL_DONE)
-        code = ctl_typed_password(ctl, address, &password);
+        code = typed_secret(ctl, address, &password);
     if (code == CTL_DONE) {
         ask.account_add = (struct ask_account_add){ .address = address,
             .login = slice_of(ctl->values[OPTION_LOGIN]),
             .secret = secret_slice(&password),
-            .pop_before_smtp = ctl->values[OPTION_POP_BEFORE_SMTP] != NULL };
+            .pop_before_smtp = ctl->values[OPTION_POP_BEFORE_SMTP] != NULL,
+            .hashed = ctl->values[OPTION_HASH_STDIN] != NULL };
         code = ctl_ask(ctl, &ask, ctl->arguments[0], &answer);
     }
     secret_wipe(&password);
@@ -151,10 +162,10 @@ int cmd_account_password(struct ctl *ctl)
     struct slice address;
     int code = ctl_typed_address(ctl, ctl->arguments[0], &address);
     if (code == CTL_DONE)
-        code = ctl_typed_password(ctl, address, &password);
+        code = typed_secret(ctl, address, &password);
     if (code == CTL_DONE) {
         struct ask ask = {
-            .kind = ASK_ACCOUNT_PASSWORD, .fd = -1, .account_password = { address, secret_slice(&password) }
+            .kind = ASK_ACCOUNT_PASSWORD, .fd = -1, .account_password = { address, secret_slice(&password), ctl->values[OPTION_HASH_STDIN] != NULL }
         };
         code = ctl_ask(ctl, &ask, ctl->arguments[0], &answer);
     }

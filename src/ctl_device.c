@@ -12,8 +12,20 @@ static const struct ctl_column columns[] = {
     { "created", "CREATED", COLUMN_TEXT },
     { "expires", "EXPIRES", COLUMN_TEXT },
     { "last_used", "LAST USED", COLUMN_TEXT },
+    { "key_digest", "KEY DIGEST", COLUMN_TEXT },
     { NULL, NULL, COLUMN_TEXT },
 };
+#define WITHOUT_KEYS (sizeof columns / sizeof columns[0] - 2) /* columns before that of the digests */
+
+/* Null where it has a password. */
+static void put_digest(json_t *object, struct slice key)
+{
+    char text[2 * CTL_KEY + 1] = "";
+    for (size_t at = 0; at < key.len && at < CTL_KEY; at++)
+        snprintf(text + 2 * at, 3, "%02x", (unsigned char)key.ptr[at]);
+    int set = json_object_set_new(object, "key_digest", key.len > 0 ? json_string(text) : json_null());
+    must(set == 0);
+}
 
 static json_t *object_of(const struct device_row *row)
 {
@@ -25,6 +37,7 @@ static json_t *object_of(const struct device_row *row)
     ctl_put_time(object, "created", row->created);
     ctl_put_time(object, "expires", row->expires);
     ctl_put_time(object, "last_used", row->last_used);
+    put_digest(object, row->key);
     return object;
 }
 
@@ -48,6 +61,18 @@ int ctl_device_rows(struct ctl *ctl, struct slice about, json_t *out_rows)
     return CTL_DONE;
 }
 
+static bool has_keys(const json_t *rows)
+{
+    size_t at;
+    const json_t *row;
+    json_array_foreach(rows, at, row)
+    {
+        if (json_is_string(json_object_get(row, "key_digest")))
+            return true;
+    }
+    return false;
+}
+
 int cmd_device_list(struct ctl *ctl)
 {
     struct slice about = NO_SLICE;
@@ -55,7 +80,14 @@ int cmd_device_list(struct ctl *ctl)
     int code = ctl->arguments[0] ? ctl_typed_address(ctl, ctl->arguments[0], &about) : CTL_DONE;
     if (code == CTL_DONE)
         code = ctl_device_rows(ctl, about, rows);
-    return code == CTL_DONE ? ctl_print_rows(ctl, rows, columns, "no device passwords") : ctl_drop(rows, code);
+    if (code != CTL_DONE)
+        return ctl_drop(rows, code);
+    /* Few have keys, and a digest is as wide as a screen. */
+    struct ctl_column shown[sizeof columns / sizeof columns[0]];
+    memcpy(shown, columns, sizeof shown);
+    if (!has_keys(rows))
+        shown[WITHOUT_KEYS] = (struct ctl_column){ NULL, NULL, COLUMN_TEXT };
+    return ctl_print_rows(ctl, rows, shown, "no device passwords");
 }
 
 static const struct ctl_column made[] = {
@@ -64,24 +96,55 @@ static const struct ctl_column made[] = {
     { "allow", "good for", COLUMN_TEXT },
     { NULL, NULL, COLUMN_TEXT },
 };
+static const struct ctl_column taken[] = {
+    { "login", "login name", COLUMN_TEXT },
+    { "key_digest", "key digest (SHA-256)", COLUMN_TEXT },
+    { "allow", "good for", COLUMN_TEXT },
+    { NULL, NULL, COLUMN_TEXT },
+};
 
-int cmd_device_add(struct ctl *ctl)
+/* With a key, and by EXTERNAL; or with a password, and by anything else. */
+static int typed_key(struct ctl *ctl, uint8_t room[CTL_KEY], struct ask_device_add *add)
 {
-    struct answer answer;
-    struct ask ask = { .kind = ASK_DEVICE_ADD, .fd = -1 };
-    struct ask_device_add *add = &ask.device_add;
+    const char *certificate = ctl->values[OPTION_CERTIFICATE], *digest = ctl->values[OPTION_KEY_DIGEST];
+    const uint32_t external = 1u << MECHANISM_EXTERNAL;
+    if (certificate && digest)
+        return ctl_usage("--certificate and --key-digest exclude each other: a device has one key");
+    if (!certificate && !digest && (add->mechanisms & external))
+        return ctl_usage("--allow: 'external' needs a key: give --certificate FILE.pem or --key-digest HEX");
+    if (!certificate && !digest)
+        return CTL_DONE;
+    if (add->mechanisms & ~external)
+        return ctl_usage("--allow: a key logs in by 'external' only; make another device for passwords");
+    int code = certificate ? ctl_typed_certificate(certificate, room) : ctl_typed_digest(slice_of(digest), room);
+    add->key = (struct slice){ (const char *)room, CTL_KEY };
+    return code;
+}
+
+static int typed_device(struct ctl *ctl, uint8_t key[CTL_KEY], struct ask_device_add *add)
+{
     const char *allow = ctl->values[OPTION_ALLOW], *expires = ctl->values[OPTION_EXPIRES];
     add->name = slice_of(ctl->values[OPTION_NAME]);
     add->from = slice_of(ctl->values[OPTION_FROM]);
     int code = ctl_typed_address(ctl, ctl->arguments[0], &add->address);
     if (code == CTL_DONE)
         code = ctl_typed_allow(allow ? allow : "all", &add->rights, &add->mechanisms);
+    if (code == CTL_DONE)
+        code = typed_key(ctl, key, add);
     if (code == CTL_DONE && expires)
         code = ctl_typed_expiry(expires, &add->expires);
     if (code == CTL_DONE)
         code = ctl_typed_label(add->name);
-    if (code == CTL_DONE)
-        code = ctl_typed_networks(add->from);
+    return code == CTL_DONE ? ctl_typed_networks(add->from) : code;
+}
+
+int cmd_device_add(struct ctl *ctl)
+{
+    struct answer answer;
+    struct ask ask = { .kind = ASK_DEVICE_ADD, .fd = -1 };
+    struct ask_device_add *add = &ask.device_add;
+    uint8_t key[CTL_KEY];
+    int code = typed_device(ctl, key, add);
     if (code == CTL_DONE)
         code = ctl_ask(ctl, &ask, ctl->arguments[0], &answer);
     if (code != CTL_DONE)
@@ -90,11 +153,14 @@ int cmd_device_add(struct ctl *ctl)
     ctl_put_text(object, "address", add->address);
     ctl_put_text(object, "login", add->address);
     ctl_put_text(object, "name", add->name);
-    ctl_put_text(object, "password", answer.device_add.secret);
+    if (add->key.len > 0)
+        put_digest(object, add->key);
+    else
+        ctl_put_text(object, "password", answer.device_add.secret);
     ctl_put_allow(object, add->rights, add->mechanisms);
     ctl_put_text(object, "from", add->from);
     ctl_put_time(object, "expires", add->expires);
-    return ctl_print_object(ctl, object, made);
+    return ctl_print_object(ctl, object, add->key.len > 0 ? taken : made);
 }
 
 int cmd_device_revoke(struct ctl *ctl)

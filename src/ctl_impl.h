@@ -10,10 +10,13 @@ enum { CTL_DONE = 0, CTL_FAILED = 1, CTL_USAGE = 2 };
 
 enum ctl_option {
     OPTION_PASSWORD_STDIN,
+    OPTION_HASH_STDIN,
     OPTION_LOGIN,
     OPTION_POP_BEFORE_SMTP,
     OPTION_NO_POP_BEFORE_SMTP,
     OPTION_NAME,
+    OPTION_CERTIFICATE,
+    OPTION_KEY_DIGEST,
     OPTION_ALLOW,
     OPTION_FROM,
     OPTION_EXPIRES,
@@ -124,10 +127,16 @@ int ctl_typed_target(struct ctl *ctl, const char *typed, struct slice *out_addre
 int ctl_typed_domain(struct ctl *ctl, const char *typed, struct slice *out_domain);
 /* A password from stdin (one line end at its end is not part of it) or, on a terminal, typed twice. */
 int ctl_typed_password(struct ctl *ctl, struct slice address, struct secret *out_password);
+/* A password's hash from stdin, as another program keeps it. */
+int ctl_typed_hash(struct secret *out_hash);
 int ctl_typed_label(struct slice name);     /* of a device */
 int ctl_typed_networks(struct slice typed); /* "192.0.2.0/24,...", or nothing */
 int ctl_typed_expiry(const char *typed, wall *out_when);
 int ctl_typed_allow(const char *typed, uint8_t *out_rights, uint32_t *out_mechanisms);
+#define CTL_KEY 32u /* octets of a public key's digest */
+/* ctl_key.c: of a PEM file's certificate or public key, and as 64 digits. */
+int ctl_typed_certificate(const char *path, uint8_t out_digest[CTL_KEY]);
+int ctl_typed_digest(struct slice typed, uint8_t out_digest[CTL_KEY]);
 /* The words that ctl_typed_allow() would read: "imap pop3 ...", for lists. */
 void ctl_put_allow(json_t *object, uint8_t rights, uint32_t mechanisms);
 

@@ -134,6 +134,21 @@ int ctl_typed_password(struct ctl *ctl, struct slice address, struct secret *out
     return code;
 }
 
+int ctl_typed_hash(struct secret *out_hash)
+{
+    int code = read_password(out_hash);
+    if (code != CTL_DONE)
+        return code;
+    struct slice hash = secret_slice(out_hash);
+    /* The oldest crypt(3) hashes have 13 characters and no sign in front. */
+    bool has_form = slice_starts(hash, S("$")) || slice_starts(hash, S("{")) || hash.len == 13;
+    if (has_form && slice_find(hash, ' ') == hash.len)
+        return CTL_DONE;
+    secret_wipe(out_hash);
+    return ctl_usage("--hash-stdin: this is no hash as crypt(3) or Argon2 write it ($6$..., $2y$..., $argon2id$..., "
+                     "{SHA512-CRYPT}$6$...); for a password give --password-stdin");
+}
+
 /* ---- devices ---- */
 
 int ctl_typed_label(struct slice name)
@@ -172,26 +187,26 @@ int ctl_typed_expiry(const char *typed, wall *out_when)
 
 static const struct {
     const char *word;
-    enum right right;
-} rights_words[] = { { "imap", RIGHT_IMAP }, { "pop3", RIGHT_POP3 }, { "smtp", RIGHT_SMTP }, { "lease", RIGHT_LEASE },
-    { "internal-only", RIGHT_INTERNAL_ONLY } };
-#define RIGHTS_WORDS   (sizeof rights_words / sizeof rights_words[0])
-#define MECHANISM_LAST MECHANISM_APOP
+    uint8_t rights;
+    bool is_alias; /* read, never written */
+} rights_words[] = { { "imap", RIGHT_IMAP, false }, { "pop3", RIGHT_POP3, false }, { "smtp", RIGHT_SMTP, false },
+    { "lease", RIGHT_LEASE, false }, { "internal-only", RIGHT_INTERNAL_ONLY, false }, { "all", RIGHTS_ALL, true },
+    { "send-only", RIGHT_SMTP, true }, { "read-only", RIGHT_IMAP | RIGHT_POP3, true },
+    { "lease-only", RIGHT_LEASE, true } };
+#define RIGHTS_WORDS (sizeof rights_words / sizeof rights_words[0])
+/* Tokens are an identity provider's: no device of ours has one. */
+#define NO_DEVICES   (1u << MECHANISM_OAUTHBEARER | 1u << MECHANISM_XOAUTH2)
 
 static bool allow_word(struct slice word, uint8_t *rights, uint32_t *mechanisms)
 {
-    if (slice_equal_nocase(word, S("all"))) {
-        *rights |= RIGHTS_ALL;
-        return true;
-    }
     for (size_t at = 0; at < RIGHTS_WORDS; at++) {
         if (slice_equal_nocase(word, slice_of(rights_words[at].word))) {
-            *rights |= (uint8_t)rights_words[at].right;
+            *rights |= rights_words[at].rights;
             return true;
         }
     }
-    for (uint32_t at = MECHANISM_PASSWORD; at <= MECHANISM_LAST; at++) {
-        if (slice_equal_nocase(word, slice_of(mechanism_name((enum mechanism)at)))) {
+    for (uint32_t at = MECHANISM_PASSWORD; at < MECHANISM_COUNT; at++) {
+        if (!(NO_DEVICES & 1u << at) && slice_equal_nocase(word, slice_of(mechanism_name((enum mechanism)at)))) {
             *mechanisms |= 1u << at;
             return true;
         }
@@ -206,9 +221,9 @@ int ctl_typed_allow(const char *typed, uint8_t *out_rights, uint32_t *out_mechan
     uint32_t mechanisms = 0;
     while (slice_cut(&rest, ',', &word))
         if (!allow_word(slice_trim(word), &rights, &mechanisms))
-            return ctl_usage("--allow: '%.*s' is no right: write all, or a list of imap, pop3, smtp, lease, pass, "
-                             "plain, login, apop, "
-                             "internal-only",
+            return ctl_usage("--allow: '%.*s' is no right: write all, or a list of imap, pop3, smtp, lease, read-only, "
+                             "send-only, lease-only, internal-only, and of pass, plain, login, apop, cram-md5, scram-sha-1, "
+                             "scram-sha-256, scram-sha-1-plus, scram-sha-256-plus, external",
                 (int)word.len, word.ptr);
     if (typed[0] == '\0')
         return ctl_usage("--allow: the list is empty: leave the option out for all");
@@ -218,25 +233,28 @@ int ctl_typed_allow(const char *typed, uint8_t *out_rights, uint32_t *out_mechan
     return CTL_DONE;
 }
 
+static void put_mechanism(json_t *words, enum mechanism mechanism)
+{
+    char name[32];
+    const char *from = mechanism_name(mechanism);
+    size_t len = 0;
+    for (; from[len] != '\0' && len < sizeof name; len++)
+        name[len] = (char)(from[len] >= 'A' && from[len] <= 'Z' ? from[len] + 32 : from[len]);
+    json_array_append_new(words, json_stringn(name, len));
+}
+
 void ctl_put_allow(json_t *object, uint8_t rights, uint32_t mechanisms)
 {
     json_t *words = json_array();
     if ((rights & RIGHTS_ALL) == RIGHTS_ALL)
         json_array_append_new(words, json_string("all"));
     for (size_t at = 0; at < RIGHTS_WORDS; at++)
-        if ((rights & rights_words[at].right) &&
-            (rights_words[at].right == RIGHT_INTERNAL_ONLY || (rights & RIGHTS_ALL) != RIGHTS_ALL))
+        if (!rights_words[at].is_alias && (rights & rights_words[at].rights) &&
+            (rights_words[at].rights == RIGHT_INTERNAL_ONLY || (rights & RIGHTS_ALL) != RIGHTS_ALL))
             json_array_append_new(words, json_string(rights_words[at].word));
-    for (uint32_t at = MECHANISM_PASSWORD; at <= MECHANISM_LAST; at++) {
-        if (!(mechanisms & (1u << at)))
-            continue;
-        char name[16];
-        const char *from = mechanism_name((enum mechanism)at);
-        size_t len = 0;
-        for (; from[len] != '\0' && len + 1 < sizeof name; len++)
-            name[len] = (char)(from[len] >= 'A' && from[len] <= 'Z' ? from[len] + 32 : from[len]);
-        json_array_append_new(words, json_stringn(name, len));
-    }
+    for (uint32_t at = MECHANISM_PASSWORD; at < MECHANISM_COUNT; at++)
+        if (mechanisms & 1u << at)
+            put_mechanism(words, (enum mechanism)at);
     int set = json_object_set_new(object, "allow", words);
     must(set == 0);
 }

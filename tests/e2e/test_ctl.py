@@ -1,4 +1,5 @@
 """The command line: answers, errors, exit codes, with the server running and without."""
+import hashlib
 import json
 import os
 import re
@@ -67,6 +68,64 @@ class CommandLine(unittest.TestCase):
                 self.assertEqual(house.json("alias", "list"), [])
                 house.ctl("domain", "remove", "second.test")
                 self.assertIsInstance(house.json("status"), dict)
+
+    def test_what_a_device_may(self):
+        with House(serve=False) as house:
+            add = lambda name, *words, **more: house.ctl("device", "add", "alice@acc.test", "--name", name, *words, **more)
+            for words, read in (("send-only", ["smtp"]), ("read-only", ["imap", "pop3"]), ("lease-only", ["lease"]), ("Read-Only,lease", ["imap", "pop3", "lease"]),
+                                ("all", ["all"]), ("internal-only", ["all", "internal-only"]), ("pass,PLAIN,login", ["all", "pass", "plain", "login"]),
+                                ("smtp,apop,cram-md5,scram-sha-1,scram-sha-256,scram-sha-1-plus,scram-sha-256-plus",
+                                 ["smtp", "apop", "cram-md5", "scram-sha-1", "scram-sha-256", "scram-sha-1-plus", "scram-sha-256-plus"])):
+                add(words[:60], "--allow", words)
+                rows = {row["name"]: row for row in house.json("device", "list", "alice@acc.test")}
+                self.assertEqual(rows[words[:60]]["allow"], read)
+                self.assertIsNone(rows[words[:60]]["key_digest"])
+            for words in ("oauthbearer", "xoauth2", "everything", ""):
+                self.assertIn("--allow", add("none", "--allow", words, fails=2))
+            self.assertNotIn("KEY DIGEST", house.ctl("device", "list"))
+
+    def test_devices_with_keys(self):
+        with House(serve=False) as house, tempfile.TemporaryDirectory() as folder:
+            add = lambda name, *words, **more: house.ctl("device", "add", "alice@acc.test", "--name", name, *words, **more)
+            private, certificate, public = (f"{folder}/{name}.pem" for name in ("private", "certificate", "public"))
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", private, "-out", certificate,
+                            "-subj", "/CN=laptop"], check=True, capture_output=True)
+            subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
+            info = subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-outform", "DER"], check=True, capture_output=True).stdout
+            digest = hashlib.sha256(info).hexdigest()
+            made = json.loads(add("laptop", "--certificate", certificate, "--json"))
+            self.assertEqual(made["key_digest"], digest)
+            self.assertNotIn("password", made)
+            self.assertIn(digest, house.ctl("device", "list"))
+            self.assertIn("already", add("again", "--key-digest", digest, fails=1))  # one key is one device's
+            house.ctl("device", "revoke", "alice@acc.test", "laptop")
+            colons = ":".join(digest.upper()[at:at + 2] for at in range(0, 64, 2))
+            for words in (["--certificate", public], ["--key-digest", colons], ["--key-digest", digest, "--allow", "smtp,external"]):
+                self.assertEqual(json.loads(add("laptop", *words, "--json"))["key_digest"], digest)
+                house.ctl("device", "revoke", "alice@acc.test", "laptop")
+            self.assertIn("private key", add("x", "--certificate", private, fails=2))
+            self.assertIn("PEM", add("x", "--certificate", house.dir / "ekirei.conf", fails=2))
+            self.assertIn("cannot be read", add("x", "--certificate", f"{folder}/none.pem", fails=1))
+            for bad in (digest[:-1], digest + "0", digest[:-1] + "g", "", ":" + digest):
+                self.assertIn("64", add("x", "--key-digest", bad, fails=2))
+            self.assertIn("external", add("x", "--allow", "external", fails=2))
+            self.assertIn("external", add("x", "--allow", "plain", "--key-digest", digest, fails=2))
+            self.assertIn("exclude", add("x", "--certificate", certificate, "--key-digest", digest, fails=2))
+
+    def test_imported_hashes(self):
+        secret = "Pass-word-from-elsewhere"
+        hashed = subprocess.run(["openssl", "passwd", "-6", "-salt", "saltsalt", secret], check=True, capture_output=True, text=True).stdout.strip()
+        with House(accounts=("alice",)) as house:
+            house.ctl("account", "add", "bob@acc.test", "--hash-stdin", text=hashed + "\n")
+            house.ctl("account", "password", "alice@acc.test", "--hash-stdin", text="{SHA512-CRYPT}" + hashed)
+            for name in ("alice@acc.test", "bob@acc.test"):
+                for _ in range(2):  # as it came, and as it is kept from then on
+                    with house.pop3() as client:
+                        client.user(name)
+                        self.assertTrue(client.pass_(secret).startswith(b"+OK"))
+            for bad in ("password", "", "$6$ x", "$9$what"):
+                house.ctl("account", "password", "alice@acc.test", "--hash-stdin", text=bad, fails=1 if bad in ("", "$9$what") else 2)
+            self.assertIn("exclude", house.ctl("account", "password", "alice@acc.test", "--hash-stdin", "--password-stdin", text=hashed, fails=2))
 
     def test_changes_are_in_force_when_the_command_returns(self):
         with House(accounts=()) as house:

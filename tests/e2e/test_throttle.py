@@ -104,6 +104,42 @@ class Throttle(unittest.TestCase):
         for one, other in zip(known, unknown):
             self.assertLess(abs(one - other), 0.2, (known, unknown))
 
+    def test_C076_an_office_shares_its_address_and_no_mistakes(self):
+        for who in ("alice@acc.test", "bob@acc.test"):
+            self.assertTrue(self.login(who, House.password(who), source="127.0.5.1")[0])
+        # One phone with an old password, from the place that they both know: 25 tries, and it waits.
+        client, stream = self.connect("127.0.5.1")
+        with client:
+            for _ in range(4):
+                self.assertFalse(self.try_in(stream, "bob@acc.test", "his old one")[0])
+            self.assertGreater(self.try_in(stream, "bob@acc.test", "his old one")[1], 0.3)
+        right, took = self.login("alice@acc.test", RIGHT, source="127.0.5.1")
+        self.assertTrue(right)
+        self.assertLess(took, 0.2)
+        # Somebody guesses at names behind the same address: new ones wait there, those at home do not.
+        for number in range(11):
+            self.login(f"name{number}@acc.test", "guess", source="127.0.5.1")
+        right, took = self.login("alice@acc.test", RIGHT, source="127.0.5.1")
+        self.assertTrue(right)
+        self.assertLess(took, 0.2)
+        self.assertGreater(self.login("carol@acc.test", "guess", source="127.0.5.1")[1], 1.5)
+
+    def test_C076_one_password_under_many_names(self):
+        for number in range(10):
+            right, took = self.login(f"name{number}@acc.test", "Summer2026!", source=f"127.1.{number}.1")
+            self.assertFalse(right)
+            self.assertLess(took, 0.3)
+        right, took = self.login("alice@acc.test", "Summer2026!", source="127.2.0.1")
+        self.assertFalse(right)
+        self.assertGreater(took, 9)
+        right, took = self.login("alice@acc.test", RIGHT, source="127.2.1.1")  # another password: nobody waits
+        self.assertTrue(right)
+        self.assertLess(took, 0.2)
+
+    def test_full_width_and_upper_case_names(self):
+        for name in ("ＡＬＩＣＥ＠ａｃｃ．ｔｅｓｔ", "alice＠acc。test", "Ａｌｉｃｅ", "ALICE@ACC.TEST"):
+            self.assertTrue(self.login(name, RIGHT, source="127.0.6.1")[0], name)
+
 
 class Session(unittest.TestCase):
     """Ten failures end a session, also where delays are off (DESIGN section 9)."""
