@@ -389,7 +389,7 @@ static uint64_t state_of(const struct world *w)
     for (unsigned s = 0; s < SESSIONS; s++) {
         /* The hold of a lease that ended is told from that of the one after it. */
         bool void_now = m->held[s].open && !is_alive(m, &m->deals[m->held[s].deal]);
-        hash = mix(hash, m->held[s].open | void_now << 1 | m->held[s].recipients << 8);
+        hash = mix(hash, (m->held[s].open ? 1u : 0u) | (void_now ? 2u : 0u) | m->held[s].recipients << 8);
     }
     for (unsigned a = 0; a < ACCOUNTS; a++)
         for (unsigned n = 0; n < 2; n++) {
