@@ -47,14 +47,9 @@ static void check_ask(struct run *run, const struct ask *ask)
     must(put == STATUS_OK);
     must(run->open == ASK_NONE || ask_defs[ask->kind].silent);
     buf_done(&wire);
-<<<<<<< fuzz/fuzz_session.c
     if (ask->kind == ASK_REFUSED) /* it binds nothing */
         return;
     run->has_asked = ask->kind != ASK_END_SESSION;
-=======
-    if (ask->kind != ASK_REFUSED)
-        run->has_asked = ask->kind != ASK_END_SESSION;
->>>>>>> /tmp/why/other
     if (ask->kind == ASK_MAIL || ask->kind == ASK_RCPT || ask->kind == ASK_STAGE)
         run->reserved = true;
     if (ask->kind == ASK_DELIVER) {
