@@ -29,7 +29,6 @@
 #define LIMIT_SESSION_JUNK 100         /* NOOP, RSET, VRFY, HELP without mail between (C229) */
 #define LIMIT_LOGIN_FAILURES 10        /* in one session, then 421 (DESIGN section 9) */
 #define LIMIT_SESSION_TOLD 5           /* refusals of one session that a gate tells the keeper for `ekirei why` */
-#define LIMIT_SESSION_TOLD 5           /* refusals of one session that a gate tells the keeper for `ekirei why` */
 #define LIMIT_TRANSACTIONS 100000      /* messages in one session before a polite 421: nobody keeps a worker for ever */
 
 /* Messages */
@@ -148,10 +147,10 @@
 #define LIMIT_POLICY_CONNECTIONS 4000u /* connections of Postfix at once: one for each of its smtpd processes */
 #define LIMIT_POLICY_IDLE 1200000      /* ms without a question, then Postfix has to connect anew: it does so after 1000 s by itself */
 #define LIMIT_POLICY_WAIT 10000        /* ms that a question may take to arrive, and an answer to be read */
-#define LIMIT_POLICY_TRANSACTIONS 100000u /* messages under way; beyond it the oldest counts as sent */
+#define LIMIT_POLICY_TRANSACTIONS 100000u /* messages under way, 1 KB each; beyond it the oldest counts as sent */
 #define LIMIT_POLICY_TRANSACTION 600000 /* ms of a message whose end Postfix does not tell: then it counts as sent */
 #define LIMIT_POLICY_INSTANCE 128      /* octets of Postfix's name for a transaction */
-#define LIMIT_POLICY_ACCOUNTS 500000u  /* login names remembered while a lease of theirs may live: 300 octets each */
+#define LIMIT_POLICY_ACCOUNTS 500000u  /* login names remembered while a lease of theirs may live: 200 octets each */
 #define LIMIT_POLICY_SENDERS 1000000u  /* login and address pairs in the file that policy.senders names */
 #define LIMIT_POLICY_SENDERS_FILE (64u << 20) /* octets of that file */
 #define LIMIT_REPORT_OCTETS 1280       /* octets of a reported login: a name of which every octet is escaped, and the fields */

@@ -1,5 +1,6 @@
 /* Who is connected: Postfix's smtpd processes, and those who report logins. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -11,7 +12,6 @@
 
 #define READ_ROOM 16384u       /* octets of one read; its answers fit into OUT_ROOM */
 #define OUT_ROOM  (512u << 10) /* an answer is shorter than 160 octets, and a question no shorter than 29 */
-#define REASON    24u          /* octets of a word for a refusal */
 
 struct guest {
     struct list node;
@@ -24,6 +24,7 @@ struct guest {
         struct reporter reporter;
     };
     struct buf out;
+    struct ip from; /* all zero: by a unix socket */
     msec deadline;
     bool waits;     /* half a question came, or an answer is not read: the deadline stands */
     bool has_told;  /* a good report came */
@@ -68,7 +69,7 @@ static bool talk_policy(struct guest *guest, struct slice *wire)
     struct policy_query query;
     enum policy_event event = policy_feed(&guest->policy, wire, &query);
     if (event == POLICY_BAD) {
-        LOG(LOG_WARNING, "policy.malformed", LOG_WORD("hint", "policy.listen is for Postfix's check_policy_service alone"));
+        LOG(LOG_WARNING, "policy.malformed", LOG_IP("from", guest->from), LOG_WORD("hint", "policy.listen is for Postfix's check_policy_service alone"));
         guest->is_over = true;
     }
     if (event != POLICY_ASKED)
@@ -108,7 +109,7 @@ static bool talk_report(struct guest *guest, struct slice *wire)
     struct report report;
     enum report_event event = reporter_feed(&guest->reporter, wire, &report);
     if (event == REPORT_BAD) {
-        LOG(LOG_WARNING, "report.refused", LOG_WORD("reason", guest->reporter.why));
+        LOG(LOG_WARNING, "report.refused", LOG_IP("from", guest->from), LOG_WORD("reason", guest->reporter.why));
         put(guest, buf_print(&guest->out, "NO %s\n", guest->reporter.why));
         guest->is_over = true;
     }
@@ -211,6 +212,26 @@ static void on_ready(uv_poll_t *handle, int status, int events)
     settle(guest);
 }
 
+static struct ip peer_of(int fd)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } name = { .any.sa_family = AF_UNSPEC };
+    socklen_t size = sizeof name;
+    struct ip ip = { { 0 } };
+    if (getpeername(fd, &name.any, &size) != 0)
+        return ip;
+    if (name.any.sa_family == AF_INET6) {
+        memcpy(ip.octets, &name.v6.sin6_addr, 16);
+    } else if (name.any.sa_family == AF_INET) {
+        ip.octets[10] = ip.octets[11] = 0xff;
+        memcpy(ip.octets + 12, &name.v4.sin_addr, 4);
+    }
+    return ip;
+}
+
 /* ---- coming and going --------------------------------------------------------------------------------------------- */
 
 void guest_take(struct door *door, int fd)
@@ -223,7 +244,7 @@ void guest_take(struct door *door, int fd)
     }
     struct guest *guest = alloc(sizeof *guest);
     char nonce[REPORT_NONCE / 2];
-    *guest = (struct guest){ .desk = door->desk, .door = door, .fd = fd, .out = BUF(OUT_ROOM) };
+    *guest = (struct guest){ .desk = door->desk, .door = door, .fd = fd, .from = peer_of(fd), .out = BUF(OUT_ROOM) };
     guest->deadline = now_of(guest) + (door->trade == TRADE_POLICY ? LIMIT_POLICY_IDLE : LIMIT_REPORT_FIRST);
     door->inside++;
     list_append(&door->desk->guests, &guest->node);

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
+
 
 #define BACKLOG 1024
 
@@ -43,6 +45,13 @@ enum status place_read(struct slice text, struct place *out_place)
         out_place->size = sizeof out_place->v6;
     }
     return STATUS_OK;
+}
+
+static bool is_here(const struct place *place)
+{
+    if (place->any.sa_family == AF_INET6)
+        return IN6_IS_ADDR_LOOPBACK(&place->v6.sin6_addr);
+    return place->any.sa_family != AF_INET || ntohl(place->v4.sin_addr.s_addr) >> 24 == 127;
 }
 
 /* A socket that nobody listens at any more stays behind when its process ends: nothing in the jail can remove it. */
@@ -88,6 +97,8 @@ enum status place_listen(struct slice text, const char *setting, int *out_fd)
             setting, (int)text.len, text.ptr);
         return STATUS_MALFORMED;
     }
+    if (!is_here(&place))
+        LOG(LOG_WARNING, "settings.risk", LOG_WORD("setting", setting), LOG_WORD("what", "other machines can reach it: only over a network that you trust"));
     *out_fd = open_name(&place);
     if (*out_fd < 0) {
         fprintf(stderr, "ekirei: %s: cannot listen at %.*s: %s\n", setting, (int)text.len, text.ptr, strerror(errno));

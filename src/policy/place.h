@@ -17,5 +17,6 @@ struct place {
     socklen_t size;
 };
 MUST_USE enum status place_read(struct slice text, struct place *out_place);
+
 /* Explains a failure on stderr, in the name of a setting. */
 MUST_USE enum status place_listen(struct slice text, const char *setting, int *out_fd);

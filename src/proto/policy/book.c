@@ -15,7 +15,7 @@ struct account {
     uint32_t number;
     msec last_login;
     size_t name_len;
-    char name[LIMIT_ADDRESS];
+    char name[];
 };
 
 /* A message that Postfix is taking. */
@@ -55,6 +55,7 @@ void book_done(struct book *book)
     map_done(&book->numbers);
     map_done(&book->senders);
     lease_done(&book->leases);
+    pin_done(&book->pins);
 }
 
 /* ---- names and addresses ---- */
@@ -174,18 +175,21 @@ static bool owns(const struct book *book, const struct account *account, struct 
     return slice_equal(sender, name) || is_listed(book, account, sender) || is_listed(book, account, domain);
 }
 
-/* The address as it is, and without its +tag. */
+/* Without its +tag; as it is where there is none. */
+static struct slice without_tag(struct slice sender, char room[LIMIT_ADDRESS])
+{
+    size_t plus = slice_find(sender, '+'), at = slice_find_last(sender, '@');
+    if (plus == 0 || plus >= at || sender.len > LIMIT_ADDRESS)
+        return sender;
+    memcpy(room, sender.ptr, plus);
+    memcpy(room + plus, sender.ptr + at, sender.len - at);
+    return (struct slice){ room, plus + sender.len - at };
+}
+
 static bool is_theirs(const struct book *book, const struct account *account, struct slice sender)
 {
     char room[LIMIT_ADDRESS];
-    size_t plus = slice_find(sender, '+'), at = slice_find_last(sender, '@');
-    if (owns(book, account, sender))
-        return true;
-    if (plus == 0 || plus >= at || sender.len > sizeof room)
-        return false;
-    memcpy(room, sender.ptr, plus);
-    memcpy(room + plus, sender.ptr + at, sender.len - at);
-    return owns(book, account, (struct slice){ room, plus + sender.len - at });
+    return owns(book, account, sender) || owns(book, account, without_tag(sender, room));
 }
 
 /* ---- accounts ---- */
@@ -209,7 +213,7 @@ static struct account *account_get(struct book *book, struct slice name, bool ma
     if (login_put(&key, book->settings, name) == STATUS_OK) {
         account = map_find(&book->names, buf_slice(&key));
         if (!account && make && book->names.count < LIMIT_POLICY_ACCOUNTS) {
-            account = alloc(sizeof *account);
+            account = alloc(sizeof *account + key.len);
             account->number = ++book->last_account;
             must(account->number != 0);
             account->name_len = key.len;
@@ -305,17 +309,41 @@ static void keep_last(struct transaction *transaction, struct slice recipient)
         memcpy(transaction->last, recipient.ptr, transaction->last_len);
 }
 
-/* The lease at that address whose account owns the sender: of several the first that has room.  *out_any: there is one at all. */
-static const struct lease *lease_for(const struct book *book, const struct policy_query *query, msec now, bool *out_any)
+static bool fits_pin(const struct book *book, const struct lease *lease, struct slice helo)
+{
+    return !book->settings->lease_pin_helo || pin_fits(&book->pins, lease->account, 0, helo);
+}
+
+/* C104: has whom the sender is named after a lease at an address of the other family?  Of the same family it could be
+ * anybody's neighbour. */
+static bool has_other_family(const struct book *book, struct slice sender, struct ip client, msec now)
+{
+    char room[LIMIT_ADDRESS];
+    const struct account *account = map_find(&book->names, sender);
+    if (!account)
+        account = map_find(&book->names, without_tag(sender, room));
+    for (const struct lease *lease = NULL; account && (lease = lease_of(&book->leases, account->number, lease, now));)
+        if (ip_is_v4(lease->peer) != ip_is_v4(client))
+            return true;
+    return false;
+}
+
+/* The lease at that address whose account owns the sender: of several the first that has room.  Where there is none,
+ * *out_why says how near it was. */
+static const struct lease *lease_for(
+    const struct book *book, const struct policy_query *query, msec now, enum policy_action *out_why)
 {
     struct buf sender = BUF(LIMIT_ADDRESS);
     const struct lease *found = NULL;
     bool good = key_put(&sender, query->sender, true) == STATUS_OK;
-    *out_any = false;
+    *out_why = POLICY_PROVE;
     for (const struct lease *lease = NULL; (lease = lease_at(&book->leases, query->client, lease, now));) {
         const struct account *account = account_of(book, lease->account);
-        *out_any = true;
-        if (!good || !account || !is_theirs(book, account, buf_slice(&sender)))
+        bool theirs = good && account && is_theirs(book, account, buf_slice(&sender));
+        bool fits = theirs && fits_pin(book, lease, query->helo);
+        if (*out_why != POLICY_HELO)
+            *out_why = theirs && !fits ? POLICY_HELO : POLICY_FOREIGN;
+        if (!fits)
             continue;
         bool has_room = lease_messages_left(lease) > 0 && lease_recipients_left(lease) > 0;
         if (has_room || !found)
@@ -323,6 +351,8 @@ static const struct lease *lease_for(const struct book *book, const struct polic
         if (has_room)
             break;
     }
+    if (!found && good && *out_why != POLICY_HELO && has_other_family(book, buf_slice(&sender), query->client, now))
+        *out_why = POLICY_FAMILY;
     buf_done(&sender);
     return found;
 }
@@ -349,16 +379,19 @@ static bool refuses(const struct book *book, const struct policy_query *query)
 
 static struct book_verdict judge_first(struct book *book, struct slice key, const struct policy_query *query, msec now)
 {
-    bool any, refuse = refuses(book, query);
-    const struct lease *lease = lease_for(book, query, now, &any);
+    enum policy_action why;
+    bool refuse = refuses(book, query);
+    const struct lease *lease = lease_for(book, query, now, &why);
     if (!lease)
-        return verdict_of(book, !refuse ? POLICY_DUNNO : any ? POLICY_FOREIGN : POLICY_PROVE, NULL, refuse);
+        return verdict_of(book, refuse ? why : POLICY_DUNNO, NULL, refuse);
     struct lease_hold hold = { 0 };
     if (!lease_reserve(&book->leases, &hold, lease->id, 1, now))
         return verdict_of(book, POLICY_USED_UP, lease, true);
     struct transaction *transaction = begin(book, key, now);
     transaction->hold = hold;
     keep_last(transaction, query->recipient);
+    if (book->settings->lease_pin_helo)
+        pin_note(&book->pins, lease->account, 0, query->helo);
     return verdict_of(book, POLICY_OK, lease, true);
 }
 
@@ -414,7 +447,8 @@ void book_sweep(struct book *book, msec now)
     lease_expire(&book->leases, now);
     for (size_t at = 0; map_each(&book->numbers, &at, &key, &value);) {
         struct account *account = value;
-        if (now - account->last_login <= kept)
+        /* Where names are pinned, they are for good: the accounts stay. */
+        if (now - account->last_login <= kept || book->settings->lease_pin_helo)
             continue;
         map_take(&book->names, (struct slice){ account->name, account->name_len });
         map_take(&book->numbers, map_key(account->number));

@@ -2,6 +2,7 @@
  *
  * The leases are those of proto/lease.h, with its rules and settings; an account is a login name, numbered in memory.  An
  * account owns the address that is its login name, that address with +tag, and what policy.senders lists.  Pure logic.
+ * Numbers of accounts are forgotten when no lease and no crowd can hold on to them, and are never given again.
  *
  * A message is reserved at its first RCPT and a recipient at each.  Nothing is given back: Postfix does not say that a
  * transaction was given up, so what may have been sent counts as sent.  END-OF-MESSAGE settles it at once, where Postfix is
@@ -9,6 +10,7 @@
 #pragma once
 
 #include "proto/lease.h"
+#include "proto/pin.h"
 #include "proto/policy/policy.h"
 #include "proto/policy/policy_reply.h"
 #include "proto/policy/report.h"
@@ -16,6 +18,7 @@
 struct book {
     struct leases leases;       /* ended, context: the owner's */
     struct settings *settings;  /* the owner's */
+    struct pins pins;           /* of accounts */
     struct map names;           /* key of a login name -> struct account */
     struct map numbers;         /* uint32_t -> the same */
     struct map senders;         /* login key, NUL, address key or @domain -> itself */

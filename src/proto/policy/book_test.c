@@ -293,6 +293,43 @@ static void test_C112_submission(void **state)
     assert_int_equal(book_judge(&book, &q, now).action, POLICY_OK);
 }
 
+static void test_C104_other_family(void **state)
+{
+    (void)state;
+    settings.policy_refuse = true;
+    login("alice", "2001:db8::7");
+    assert_int_equal(rcpt("1", "alice+x@acc.test", "a@x.test"), POLICY_FAMILY);
+    assert_int_equal(rcpt("1", "bob@acc.test", "a@x.test"), POLICY_PROVE);
+    login("bob", "192.0.2.8"); /* of the same family: nobody's business */
+    assert_int_equal(rcpt("1", "bob@acc.test", "a@x.test"), POLICY_PROVE);
+    login("alice", "192.0.2.7");
+    assert_int_equal(rcpt("1", "alice@acc.test", "a@x.test"), POLICY_OK);
+    settings.policy_refuse = false;
+    assert_int_equal(rcpt("1", "carol@acc.test", "a@x.test"), POLICY_DUNNO);
+}
+
+/* A neighbour behind the same address says another name. */
+static void test_C096_pinned_helo(void **state)
+{
+    (void)state;
+    settings.lease_pin_helo = true;
+    login("alice", "192.0.2.7");
+    struct policy_query mine = query("1", "alice@acc.test", "a@x.test"), other = query("2", "alice@acc.test", "a@x.test");
+    mine.helo = S("copier.acc.test");
+    other.helo = S("pc.acc.test");
+    assert_int_equal(book_judge(&book, &mine, now).action, POLICY_OK);
+    assert_int_equal(book_judge(&book, &other, now).action, POLICY_DUNNO);
+    other.submission = true;
+    assert_int_equal(book_judge(&book, &other, now).action, POLICY_HELO);
+    now += DAYS(2);
+    book_sweep(&book, now);
+    login("alice", "192.0.2.7");
+    assert_int_equal(book_judge(&book, &other, now).action, POLICY_HELO);
+    mine.instance = S("3");
+    mine.helo = S("Copier.ACC.test");
+    assert_int_equal(book_judge(&book, &mine, now).action, POLICY_OK);
+}
+
 static void test_C106_refusals(void **state)
 {
     static const struct network never[] = { { { { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 0 } }, 120 } };
@@ -367,7 +404,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = { TEST(test_C095_senders), TEST(test_senders_malformed), TEST(test_two_accounts),
         TEST(test_C109_counts), TEST(test_nothing_comes_back), TEST(test_instances), TEST(test_long_recipients),
-        TEST(test_C101_over_at_its_second), TEST(test_C101_forgotten_accounts), TEST(test_failures), TEST(test_no_opinion), TEST(test_C112_submission),
+        TEST(test_C101_over_at_its_second), TEST(test_C101_forgotten_accounts), TEST(test_failures), TEST(test_no_opinion), TEST(test_C112_submission), TEST(test_C104_other_family), TEST(test_C096_pinned_helo),
         TEST(test_C106_refusals), TEST(test_full), TEST(test_C109_any_order) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

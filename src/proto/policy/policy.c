@@ -19,7 +19,7 @@ bool policy_is_amid(const struct policy *policy)
 
 /* ---- what a question says ---- */
 
-enum attribute { A_REQUEST, A_STATE, A_INSTANCE, A_CLIENT, A_SENDER, A_RECIPIENT, A_LOGIN, A_CONTEXT, ATTRIBUTES };
+enum attribute { A_REQUEST, A_STATE, A_INSTANCE, A_CLIENT, A_SENDER, A_RECIPIENT, A_LOGIN, A_HELO, A_CONTEXT, ATTRIBUTES };
 
 static const char *const names[ATTRIBUTES] = {
     [A_REQUEST] = "request",
@@ -29,6 +29,7 @@ static const char *const names[ATTRIBUTES] = {
     [A_SENDER] = "sender",
     [A_RECIPIENT] = "recipient",
     [A_LOGIN] = "sasl_username",
+    [A_HELO] = "helo_name",
     [A_CONTEXT] = "policy_context",
 };
 
@@ -80,6 +81,7 @@ static bool read_question(struct slice text, struct policy_query *out_query)
         .sender = values[A_SENDER],
         .recipient = values[A_RECIPIENT],
         .login = values[A_LOGIN],
+        .helo = values[A_HELO],
         .submission = slice_equal(values[A_CONTEXT], S("submission")) };
     /* "unknown" is said of clients that had gone. */
     out_query->has_client = ip_parse(values[A_CLIENT], &out_query->client) == STATUS_OK;

@@ -17,6 +17,7 @@ struct policy_query {               /* slices are empty where Postfix did not sa
     struct slice instance;          /* the same for all questions about one message */
     struct slice sender, recipient; /* without angle brackets; an empty sender is the null sender */
     struct slice login;             /* sasl_username */
+    struct slice helo;              /* helo_name */
     bool submission;                /* policy_context=submission, as an administrator writes it for such a port */
 };
 

@@ -15,6 +15,8 @@ static const struct action_row {
     [POLICY_OVER]    = { "over",           "530 5.7.0 Your time after the mail check is over: check your mail again", REFUSAL_LEASE_OVER },
     [POLICY_PROVE]   = { "prove-yourself", "530 5.7.0 Check your mail first (POP before SMTP), or turn on SMTP AUTH", REFUSAL_PROVE_YOURSELF },
     [POLICY_FOREIGN] = { "foreign-sender", "553 5.7.1 The envelope sender is not an address of the account that checked its mail here", REFUSAL_SENDER },
+    [POLICY_HELO]    = { "other-helo",     "530 5.7.0 The mail check was made by a device with another EHLO name", REFUSAL_OTHER_HELO },
+    [POLICY_FAMILY]  = { "other-family",   "530 5.7.0 You checked your mail otherwise: use IPv4 for both, or IPv6 for both, or turn on SMTP AUTH", REFUSAL_OTHER_ADDRESS },
 };
 /* clang-format on */
 
