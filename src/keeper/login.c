@@ -224,11 +224,12 @@ static void find_account(struct task *task, const struct words *words)
     if (account && words->authzid.len > 0 && directory_login(d, words->authzid) != account)
         account = NULL;
     login->account = account ? account->id : 0;
-    login->stated = words->name;
+    /* All ways to type a name share a counter, whether anybody has it or not (C074). */
+    if (words->name.len == 0 || directory_stated(d, words->name, &task->arena, &login->stated) != STATUS_OK)
+        login->stated = words->name;
     /* Who gives no name is counted by what he shows instead. */
     if (words->name.len == 0 && task->ask.kind == ASK_LOGIN_KEY)
         login->stated = task->ask.login_key.key;
-    /* All names of an account share a counter. */
     if (account && arena_copy(&task->arena, account->address, &login->stated) != STATUS_OK)
         login->stated = login->name;
 }

@@ -1,0 +1,91 @@
+/* Places from which accounts are used: kept by the store, and what others do to an account matters less there (C076). */
+#include "keeper/test_house.h"
+
+#define HOME "192.0.2.7"
+#define AWAY "198.51.100.7"
+
+static int setup(void **state)
+{
+    int code = house_setup(state);
+    struct house *h = *state;
+    h->settings->auth_throttle = true;
+    return code;
+}
+
+static bool log_in(struct house *h, const char *name, const char *secret, const char *peer)
+{
+    static uint64_t session = 100;
+    struct ask end = { .kind = ASK_END_SESSION, .fd = -1 };
+    struct answer_login answer = house_login(h, END_USER, ++session, name, secret, PROTOCOL_POP3, peer);
+    house_put(h, END_USER, session, &end);
+    return answer.verdict == LOGIN_OK;
+}
+
+/* Milliseconds of one login. */
+static msec time_of(struct house *h, const char *name, const char *secret, const char *peer)
+{
+    msec begin = clock_now();
+    log_in(h, name, secret, peer);
+    return clock_now() - begin;
+}
+
+/* Names of one network until it is conspicuous. */
+static void guess_names(struct house *h, const char *peer)
+{
+    char name[32];
+    for (unsigned i = 0; i < LIMIT_SPRAY_NAMES; i++) {
+        snprintf(name, sizeof name, "guess%u", i);
+        assert_false(log_in(h, name, "wrong", peer));
+    }
+}
+
+static void test_C076_home_is_home_after_a_restart(void **state)
+{
+    struct house *h = *state;
+    assert_true(log_in(h, "alice", "secret-alice", HOME));
+    house_stop(h);
+    house_start(h);
+    guess_names(h, HOME);
+    assert_true(time_of(h, "alice", "secret-alice", "192.0.2.200") < 1000); /* the same /24 */
+    assert_true(time_of(h, "bob", "secret-bob", HOME) >= LIMIT_SPRAY_DELAY); /* for the first time here: he waits */
+    assert_true(time_of(h, "bob", "secret-bob", HOME) < 1000);               /* and is at home then */
+    assert_true(time_of(h, "carol", "secret-carol", AWAY) < 1000);
+}
+
+/* An account that is made anew for another person has no home. */
+static void test_places_go_with_their_account(void **state)
+{
+    struct house *h = *state;
+    struct ask off = { .kind = ASK_ACCOUNT_REMOVE, .fd = -1, .account = { S("alice@our.test") } };
+    assert_true(log_in(h, "alice", "secret-alice", HOME));
+    assert_true(place_has(&h->keeper->places, 1));
+    assert_ok(house_ask(h, END_CTL, 0, &off).status);
+    assert_false(place_has(&h->keeper->places, 1));
+    house_add(h, "alice@our.test", true);
+    guess_names(h, HOME);
+    assert_true(time_of(h, "alice", "secret-alice", HOME) >= LIMIT_SPRAY_DELAY);
+}
+
+/* All ways to type a name share a counter, whether anybody has it or not: who tries two of them learns nothing. */
+static void test_C074_other_ways_to_type_a_name(void **state)
+{
+    static const char *const ways[] = { "bob", "BOB@our.test", "ｂｏｂ" }, *const nobodys[] = { "nob", "NOB@our.test", "ｎｏｂ" };
+    struct house *h = *state;
+    for (size_t at = 0; at < LIMIT_FREE_BY_NAME; at++) {
+        assert_true(time_of(h, ways[at % 3], "wrong", HOME) < LIMIT_FIRST_DELAY);
+        assert_true(time_of(h, nobodys[at % 3], "wrong", AWAY) < LIMIT_FIRST_DELAY);
+    }
+    assert_true(time_of(h, "Bob@our.test.", "wrong", HOME) >= LIMIT_FIRST_DELAY);
+    assert_true(time_of(h, "Nob@our.test.", "wrong", AWAY) >= LIMIT_FIRST_DELAY);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define HOUSE(test) cmocka_unit_test_setup_teardown(test, setup, house_teardown)
+        HOUSE(test_C076_home_is_home_after_a_restart),
+        HOUSE(test_places_go_with_their_account),
+        HOUSE(test_C074_other_ways_to_type_a_name),
+    };
+    return cmocka_run_group_tests_name("home", tests, NULL, NULL);
+}
