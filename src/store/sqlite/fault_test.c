@@ -179,6 +179,74 @@ static void test_broken_transaction(void **state)
     assert_int_equal(2, list.rows.count);
 }
 
+struct hashes {
+    char password[32];
+    unsigned places;
+};
+
+static enum status see_hash(void *context, const struct store_account *account)
+{
+    struct hashes *hashes = context;
+    snprintf(hashes->password, sizeof hashes->password, "%.*s", (int)account->password.len, account->password.ptr);
+    return STATUS_OK;
+}
+
+static enum status count_place(void *context, const struct store_place *place)
+{
+    struct hashes *hashes = context;
+    assert_true(place->last > 0);
+    hashes->places++;
+    return STATUS_OK;
+}
+
+/* New verifiers and a place in one transaction: both, or neither. */
+static enum status refresh(struct contract *c, uint32_t account, const char *from, const char *to)
+{
+    struct store_rehash rehash = { .account = account, .expected = slice_of(from), .password = slice_of(to), .scram = S("v") };
+    struct store_place place = { .account = account, .network = { { (uint8_t)to[0] } }, .first = 1, .last = 2 };
+    enum status status = c->v->begin(c->store);
+    if (status == STATUS_OK)
+        status = c->v->account_rehash(c->store, &rehash);
+    if (status == STATUS_OK)
+        status = c->v->place_seen(c->store, &place, 64);
+    if (status == STATUS_OK)
+        status = c->v->commit(c->store);
+    c->v->rollback(c->store);
+    return status;
+}
+
+/* C219: a password is never left without the hash that fits it. */
+static void test_c219_rehash_and_places(void **state)
+{
+    struct contract *c = *state;
+    struct hashes hashes = { "$verifier", 0 };
+    unsigned places = 0, failures = 0;
+    contract_begin(c);
+    uint32_t id = contract_account(c, "a@b.example");
+    contract_commit(c);
+    bool happened = true;
+    for (int n = 1; happened; n++) {
+        char next[32], before[32];
+        snprintf(next, sizeof next, "%c$hash-%d", n + 1, n);
+        memcpy(before, hashes.password, sizeof before);
+        fault_arm(n % 2 ? FAULT_IO : FAULT_FULL, (n + 1) / 2, true);
+        enum status status = refresh(c, id, before, next);
+        happened = fault_disarm();
+        for (unsigned round = 0; round < 2; round++) {
+            hashes = (struct hashes){ 0 };
+            assert_ok(c->v->each_account(c->store, id, see_hash, &hashes));
+            assert_ok(c->v->each_place(c->store, count_place, &hashes));
+            assert_string_equal(status == STATUS_OK ? next : before, hashes.password);
+            assert_int_equal(places + (status == STATUS_OK), hashes.places);
+            contract_reopen(c);
+        }
+        places = hashes.places;
+        failures += status != STATUS_OK;
+        assert_in_range(n, 1, 100);
+    }
+    assert_true(failures > 1 && places > 0);
+}
+
 /* C216: one commit, one sync, and it is done before commit() returns. */
 static void test_c216_sync_before_answer(void **state)
 {
@@ -332,6 +400,7 @@ int main(void)
         TEST(test_c220_full_once),
         TEST(test_c220_full_for_ever),
         TEST(test_broken_transaction),
+        TEST(test_c219_rehash_and_places),
         TEST(test_c216_sync_before_answer),
         TEST(test_c135_last_uid),
         TEST(test_rows),
