@@ -257,6 +257,19 @@ static SSL_CTX *make_context(struct tls_context *context, const struct tls_plan 
     return ctx;
 }
 
+/* Whoever needs old versions names no server and knows no elliptic curves: an RSA pair, where there is one, is its default. */
+static void prefer_rsa(struct tls_context *context)
+{
+    size_t at = 0;
+    while (at < context->pair_count && !EVP_PKEY_is_a(SSL_CTX_get0_privatekey(context->of_pair[at]), "RSA"))
+        at++;
+    SSL_CTX *first = context->of_pair[0];
+    if (at < context->pair_count) {
+        context->of_pair[0] = context->of_pair[at];
+        context->of_pair[at] = first;
+    }
+}
+
 enum status tls_context_open(const struct tls_plan *plan, struct tls_context **out_context, struct buf *why)
 {
     must(plan->pair_count > 0);
@@ -270,6 +283,8 @@ enum status tls_context_open(const struct tls_plan *plan, struct tls_context **o
         context->of_pair[i] = make_context(context, plan);
         status = load_pair(context, context->of_pair[i], &plan->pairs[i], i, why);
     }
+    if (status == STATUS_OK && plan->min_version < TLS1_2_VERSION)
+        prefer_rsa(context);
     if (status == STATUS_OK)
         *out_context = context;
     else
@@ -435,14 +450,8 @@ void tls_shutdown(struct tls *tls, struct buf *wire)
     tls->wire = NULL;
 }
 
-bool tls_is_ready(const struct tls *tls)
-{
-    return tls->ready;
-}
-bool tls_is_ended(const struct tls *tls)
-{
-    return tls->ended;
-}
+bool tls_is_ready(const struct tls *tls) { return tls->ready; }
+bool tls_is_ended(const struct tls *tls) { return tls->ended; }
 
 struct tls_view tls_view(const struct tls *tls)
 {

@@ -18,7 +18,7 @@ struct tls_pair {
 };
 #define TLS_TICKET_KEY 80u /* octets: name, MAC key and cipher key, as SSL_CTX_set_tlsext_ticket_keys() takes them */
 struct tls_plan {
-    const struct tls_pair *pairs; /* the first is the default */
+    const struct tls_pair *pairs; /* the first is the default; below TLS 1.2 the first with an RSA key, if any has one */
     size_t pair_count;
     uint32_t min_version;         /* 0x0301 to 0x0304; below 0x0303 old ciphers and signatures come along */
     bool asks_for_key;            /* clients are asked for a certificate.  Any is good, and none: it is only a key (C067) */

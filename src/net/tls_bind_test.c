@@ -341,6 +341,31 @@ static void c071_old_versions_where_they_are_allowed_bind_nothing(void **state)
     tls_context_release(context);
 }
 
+static bool shakes_with(const struct tls_plan *from, int version, const char *cipher)
+{
+    struct tls_context *context = open_context(from);
+    struct talk talk = open_talk(context, version, NULL);
+    assert_int_equal(SSL_set_cipher_list(talk.client, cipher), 1);
+    pump(&talk, 65536);
+    bool ready = tls_is_ready(talk.server);
+    close_talk(&talk);
+    tls_context_release(context);
+    return ready;
+}
+
+/* A copier of 2003: TLS 1.0, no name, no elliptic curves. */
+static void d60_old_devices_find_an_rsa_certificate(void **state)
+{
+    (void)state;
+    struct tls_plan from = plan();
+    assert_false(shakes_with(&from, TLS1_2_VERSION, "AES128-SHA@SECLEVEL=0")); /* the default there is of an elliptic curve */
+    from.min_version = TLS1_VERSION;
+    assert_true(shakes_with(&from, TLS1_VERSION, "AES128-SHA@SECLEVEL=0"));
+    from.pair_count = 1;
+    assert_false(shakes_with(&from, TLS1_VERSION, "AES128-SHA@SECLEVEL=0"));
+    assert_true(shakes_with(&from, TLS1_VERSION, "ECDHE-ECDSA-AES128-SHA@SECLEVEL=0"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -353,6 +378,7 @@ int main(void)
         cmocka_unit_test(c066_tickets_end_where_keys_are_asked_for_or_certificates_change),
         cmocka_unit_test(c067_long_chains_are_refused),
         cmocka_unit_test(c071_old_versions_where_they_are_allowed_bind_nothing),
+        cmocka_unit_test(d60_old_devices_find_an_rsa_certificate),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
