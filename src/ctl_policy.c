@@ -20,9 +20,9 @@
 #include "policy/policy.h"
 #include "proto/policy/report.h"
 
-#define KEY_NAME   "keys/report.key"
-#define KEY_TEXT   (2 * REPORT_KEY + 2) /* hex digits and a line end */
-#define LINE_MOST  256u                 /* octets of the server's lines */
+#define KEY_NAME  "keys/report.key"
+#define KEY_TEXT  (2 * REPORT_KEY + 2) /* hex digits and a line end */
+#define LINE_MOST 256u                 /* octets of the server's lines */
 
 /* ---- the key ---- */
 
@@ -84,7 +84,8 @@ static int make_key(struct ctl *ctl)
     buf_done(&text);
     if (code != CTL_DONE)
         return code;
-    return ctl_print_line(ctl, json_pack("{s:s}", "key", path), "made %s: give a copy to those who report logins, and to nobody else", path);
+    return ctl_print_line(ctl, json_pack("{s:s}", "key", path),
+        "made %s: give a copy to those who report logins, and to nobody else", path);
 }
 
 /* ---- ekirei policy ---- */
@@ -223,7 +224,8 @@ static bool call_hear(struct call *call, struct slice *out_line)
 }
 
 /* NULL: it was taken; else why there is no lease. */
-static const char *call_talk(struct call *call, const struct place *place, struct slice key, const struct report *report)
+static const char *call_talk(
+    struct call *call, const struct place *place, struct slice key, const struct report *report)
 {
     static char refusal[LINE_MOST];
     struct slice line, nonce;

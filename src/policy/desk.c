@@ -18,13 +18,15 @@
 #define OUTPUT         (1u << 20) /* octets that it may write to a file: nothing but "ready" on standard output */
 #define SPARE_UID      64999u     /* the last of those that `init` gives out from the other end */
 
-/* ---- logs --------------------------------------------------------------------------------------------------------- */
+/* ---- logs ---------------------------------------------------------------------------------------------------------
+ */
 
 static void on_ended(void *context, const struct lease *lease, enum lease_end end)
 {
     const struct desk *desk = context;
-    LOG(LOG_INFO, "lease.ended", LOG_NUMBER("lease", lease->id), LOG_TEXT("account", book_name(&desk->book, lease->account)),
-        LOG_IP("peer", lease->peer), LOG_WORD("reason", lease_end_name(end)),
+    LOG(LOG_INFO, "lease.ended", LOG_NUMBER("lease", lease->id),
+        LOG_TEXT("account", book_name(&desk->book, lease->account)), LOG_IP("peer", lease->peer),
+        LOG_WORD("reason", lease_end_name(end)),
         LOG_NUMBER("messages", lease->messages_used + lease->messages_reserved));
 }
 
@@ -43,10 +45,12 @@ static void tell_all(struct desk *desk)
     }
     LOG(LOG_INFO, "policy.status", LOG_NUMBER("leases", desk->book.leases.count),
         LOG_NUMBER("accounts", desk->book.names.count), LOG_NUMBER("transactions", desk->book.transactions.count),
-        LOG_NUMBER("policy", desk->doors[TRADE_POLICY].inside), LOG_NUMBER("reports", desk->doors[TRADE_REPORT].inside));
+        LOG_NUMBER("policy", desk->doors[TRADE_POLICY].inside),
+        LOG_NUMBER("reports", desk->doors[TRADE_REPORT].inside));
 }
 
-/* ---- events ------------------------------------------------------------------------------------------------------- */
+/* ---- events -------------------------------------------------------------------------------------------------------
+ */
 
 static void on_signal(uv_signal_t *handle, int number)
 {
@@ -90,7 +94,8 @@ static void on_tick(uv_timer_t *timer)
     book_sweep(&desk->book, now);
 }
 
-/* ---- start and end ------------------------------------------------------------------------------------------------ */
+/* ---- start and end ------------------------------------------------------------------------------------------------
+ */
 
 static void watch_signal(struct desk *desk, uv_signal_t *handle, int number)
 {
@@ -128,7 +133,8 @@ static void warm_up(const struct desk *desk)
 {
     struct reporter reporter;
     struct report report;
-    struct slice wire = S("LOGIN 0 pop3 192.0.2.1 - x 0000000000000000000000000000000000000000000000000000000000000000\n");
+    struct slice wire =
+        S("LOGIN 0 pop3 192.0.2.1 - x 0000000000000000000000000000000000000000000000000000000000000000\n");
     reporter_init(&reporter, desk->plan->key, S("0123456789abcdef"));
     must(reporter_feed(&reporter, &wire, &report) == REPORT_BAD);
     reporter_done(&reporter);

@@ -26,9 +26,9 @@ struct guest {
     struct buf out;
     struct ip from; /* all zero: by a unix socket */
     msec deadline;
-    bool waits;     /* half a question came, or an answer is not read: the deadline stands */
-    bool has_told;  /* a good report came */
-    bool is_over;   /* all is said; what waits is written, then it goes */
+    bool waits;    /* half a question came, or an answer is not read: the deadline stands */
+    bool has_told; /* a good report came */
+    bool is_over;  /* all is said; what waits is written, then it goes */
     bool is_closed;
 };
 
@@ -69,7 +69,8 @@ static bool talk_policy(struct guest *guest, struct slice *wire)
     struct policy_query query;
     enum policy_event event = policy_feed(&guest->policy, wire, &query);
     if (event == POLICY_BAD) {
-        LOG(LOG_WARNING, "policy.malformed", LOG_IP("from", guest->from), LOG_WORD("hint", "policy.listen is for Postfix's check_policy_service alone"));
+        LOG(LOG_WARNING, "policy.malformed", LOG_IP("from", guest->from),
+            LOG_WORD("hint", "policy.listen is for Postfix's check_policy_service alone"));
         guest->is_over = true;
     }
     if (event != POLICY_ASKED)
@@ -101,7 +102,7 @@ static void take_login(struct guest *guest, const struct report *report)
         LOG_WORD("protocol", protocol), LOG_NUMBER("seconds", (lease->until - now) / 1000),
         LOG_NUMBER("messages", lease_messages_left(lease)));
     put(guest, buf_print(&guest->out, "OK lease=%u seconds=%llu messages=%u\n", lease->id,
-        (unsigned long long)(lease->until - now) / 1000, lease_messages_left(lease)));
+                   (unsigned long long)(lease->until - now) / 1000, lease_messages_left(lease)));
 }
 
 static bool talk_report(struct guest *guest, struct slice *wire)
@@ -232,11 +233,14 @@ static struct ip peer_of(int fd)
     return ip;
 }
 
-/* ---- coming and going --------------------------------------------------------------------------------------------- */
+/* ---- coming and going ---------------------------------------------------------------------------------------------
+ */
 
 void guest_take(struct door *door, int fd)
 {
-    static const uint32_t most[TRADES] = { [TRADE_POLICY] = LIMIT_POLICY_CONNECTIONS, [TRADE_REPORT] = LIMIT_REPORT_CONNECTIONS };
+    static const uint32_t most[TRADES] = {
+        [TRADE_POLICY] = LIMIT_POLICY_CONNECTIONS, [TRADE_REPORT] = LIMIT_REPORT_CONNECTIONS
+    };
     if (door->inside >= most[door->trade]) {
         LOG(LOG_WARNING, "policy.crowded", LOG_NUMBER("connections", door->inside));
         close(fd);

@@ -10,7 +10,6 @@
 
 #include "base/log.h"
 
-
 #define BACKLOG 1024
 
 static enum status read_unix(struct slice path, struct place *out_place)
@@ -81,7 +80,8 @@ static int open_name(const struct place *place)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes); /* what is accepted inherits it */
     }
     /* Postfix and the mailbox server are other users; who may come near is the folder's to say. */
-    if (bind(fd, &place->any, place->size) == 0 && (!local || chmod(place->local.sun_path, 0666) == 0) && listen(fd, BACKLOG) == 0)
+    if (bind(fd, &place->any, place->size) == 0 && (!local || chmod(place->local.sun_path, 0666) == 0) &&
+        listen(fd, BACKLOG) == 0)
         return fd;
     int saved = errno;
     close(fd);
@@ -93,12 +93,14 @@ enum status place_listen(struct slice text, const char *setting, int *out_fd)
 {
     struct place place = { .size = 0 };
     if (place_read(text, &place) != STATUS_OK) {
-        fprintf(stderr, "ekirei: %s: '%.*s' is no place to listen at: write 127.0.0.1:10040, [::1]:10040 or unix:/path\n",
-            setting, (int)text.len, text.ptr);
+        fprintf(stderr,
+            "ekirei: %s: '%.*s' is no place to listen at: write 127.0.0.1:10040, [::1]:10040 or unix:/path\n", setting,
+            (int)text.len, text.ptr);
         return STATUS_MALFORMED;
     }
     if (!is_here(&place))
-        LOG(LOG_WARNING, "settings.risk", LOG_WORD("setting", setting), LOG_WORD("what", "other machines can reach it: only over a network that you trust"));
+        LOG(LOG_WARNING, "settings.risk", LOG_WORD("setting", setting),
+            LOG_WORD("what", "other machines can reach it: only over a network that you trust"));
     *out_fd = open_name(&place);
     if (*out_fd < 0) {
         fprintf(stderr, "ekirei: %s: cannot listen at %.*s: %s\n", setting, (int)text.len, text.ptr, strerror(errno));

@@ -342,6 +342,34 @@ class Delegation(unittest.TestCase):
                 self.assertIsNone(line.line(), name)
         self.assertEqual(server.ask(), "OK")
 
+    def test_who_does_not_read_holds_nobody_up(self):
+        server = self.server()
+        server.login()
+        with Line((HOST, server.port)) as line:
+            line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            line.socket.setblocking(False)
+            octets, sent = server.question().encode() * 100, 0
+            with contextlib.suppress(BlockingIOError):
+                while True:  # until neither side's buffers take more
+                    sent += line.socket.send(octets[sent % len(octets):])
+            self.assertGreater(sent, 100000)
+            self.assertEqual(server.ask(), "OK")
+            memory = int(pathlib.Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]) * 4096
+            self.assertLess(memory, 100 << 20)
+
+    def test_half_a_question_is_not_waited_for(self):
+        server = self.server()
+        with Line((HOST, server.port)) as half, Line((HOST, server.port)) as idle:
+            began = time.monotonic()
+            half.put("request=smtpd_access_policy\n")
+            for _ in range(4):
+                time.sleep(1)
+                half.put("a=b\n")  # an octet now and then does not help
+            self.assertIsNone(half.line())
+            self.assertLess(time.monotonic() - began, 14)
+            idle.put(server.question())
+            self.assertEqual(idle.line(), "action=DUNNO")
+
     def test_end_with_half_a_question(self):
         server = self.server()
         for octets in ("", "request=smtpd_access_policy\n", "x"):

@@ -6,9 +6,9 @@
 #include "base/must.h"
 #include "mail/address.h"
 
-#define KEY_ARENA 8192u                                   /* octets of one address being read */
+#define KEY_ARENA 8192u /* octets of one address being read */
 #define KEY_MOST  (2u * LIMIT_ADDRESS + 2u)
-#define LINE_MOST 65536u                                  /* octets of one line of policy.senders */
+#define LINE_MOST 65536u /* octets of one line of policy.senders */
 
 /* A login name that was reported. */
 struct account {
@@ -296,7 +296,8 @@ static struct book_verdict verdict_of(
     return verdict;
 }
 
-/* Several restrictions may ask about one recipient, one after another.  What is too long to be kept counts each time. */
+/* Several restrictions may ask about one recipient, one after another.  What is too long to be kept counts each time.
+ */
 static bool is_last(const struct transaction *transaction, struct slice recipient)
 {
     return recipient.len > 0 && slice_equal(recipient, (struct slice){ transaction->last, transaction->last_len });
@@ -396,7 +397,8 @@ static struct book_verdict judge_first(struct book *book, struct slice key, cons
 }
 
 /* At the end: the lease that paid for it must be there still (C101, C108). */
-static struct book_verdict judge_end(struct book *book, struct transaction *transaction, enum policy_state state, msec now)
+static struct book_verdict judge_end(
+    struct book *book, struct transaction *transaction, enum policy_state state, msec now)
 {
     if (!transaction)
         return verdict_of(book, POLICY_DUNNO, NULL, false);

@@ -23,8 +23,15 @@ static void on_ended(void *context, const struct lease *lease, enum lease_end en
 static int begin(void **state)
 {
     (void)state;
-    settings = (struct settings){ .holders = 1, .lease_accounts = LEASE_FLAGGED, .lease_window = WINDOW, .lease_cap = MINUTES(60),
-        .lease_messages = 3, .lease_recipients = 6, .lease_shared_accounts = 3, .lease_imap = true, .policy_domain = S("acc.test") };
+    settings = (struct settings){ .holders = 1,
+        .lease_accounts = LEASE_FLAGGED,
+        .lease_window = WINDOW,
+        .lease_cap = MINUTES(60),
+        .lease_messages = 3,
+        .lease_recipients = 6,
+        .lease_shared_accounts = 3,
+        .lease_imap = true,
+        .policy_domain = S("acc.test") };
     book_init(&book, &settings);
     book.leases.ended = on_ended;
     now = 1000;
@@ -54,8 +61,12 @@ static struct book_login login(const char *name, const char *peer)
 
 static struct policy_query query(const char *instance, const char *sender, const char *to)
 {
-    return (struct policy_query){ .state = POLICY_RCPT, .has_client = true, .client = ip_of("192.0.2.7"),
-        .instance = slice_of(instance), .sender = slice_of(sender), .recipient = slice_of(to) };
+    return (struct policy_query){ .state = POLICY_RCPT,
+        .has_client = true,
+        .client = ip_of("192.0.2.7"),
+        .instance = slice_of(instance),
+        .sender = slice_of(sender),
+        .recipient = slice_of(to) };
 }
 
 static enum policy_action rcpt(const char *instance, const char *sender, const char *to)
@@ -81,11 +92,12 @@ static void test_C095_senders(void **state)
     static const struct {
         const char *sender;
         bool alice, zoe;
-    } rows[] = { { "alice@acc.test", true, false }, { "ALICE@ACC.test.", true, false }, { "alice+a+b@acc.test", true, false },
-        { "sales@acc.test", true, false }, { "info+x@acc.test", true, false }, { "x@boss.test", false, true },
-        { "zoe@acc.test", false, true }, { "", false, false }, { "alice", false, false }, { "+alice@acc.test", false, false },
-        { "alice@acc.test.evil.test", false, false }, { "\"alice\"@acc.test", true, false }, { "bob@acc.test", false, false },
-        { "x@sub.boss.test", false, false }, { "@boss.test", false, false }, { "alice@[192.0.2.1]", false, false } };
+    } rows[] = { { "alice@acc.test", true, false }, { "ALICE@ACC.test.", true, false },
+        { "alice+a+b@acc.test", true, false }, { "sales@acc.test", true, false }, { "info+x@acc.test", true, false },
+        { "x@boss.test", false, true }, { "zoe@acc.test", false, true }, { "", false, false },
+        { "alice", false, false }, { "+alice@acc.test", false, false }, { "alice@acc.test.evil.test", false, false },
+        { "\"alice\"@acc.test", true, false }, { "bob@acc.test", false, false }, { "x@sub.boss.test", false, false },
+        { "@boss.test", false, false }, { "alice@[192.0.2.1]", false, false } };
     for (int zoe = 0; zoe < 2; zoe++)
         for (size_t i = 0; i < COUNT(rows); i++) {
             end(NULL);
@@ -104,8 +116,9 @@ static void test_senders_malformed(void **state)
     static const struct {
         struct slice text;
         uint32_t line;
-    } rows[] = { { { "alice\n", 6 }, 1 }, { { "#\nalice x\n", 10 }, 2 }, { { "alice a@b.test\nbob b@\n", 22 }, 2 }, { { "a @\n", 4 }, 1 },
-        { { "a b@c.test\0\n", 12 }, 1 }, { { "a \xff@c.test\n", 12 }, 1 }, { { "a @b_.test@c\n", 13 }, 1 } };
+    } rows[] = { { { "alice\n", 6 }, 1 }, { { "#\nalice x\n", 10 }, 2 }, { { "alice a@b.test\nbob b@\n", 22 }, 2 },
+        { { "a @\n", 4 }, 1 }, { { "a b@c.test\0\n", 12 }, 1 }, { { "a \xff@c.test\n", 12 }, 1 },
+        { { "a @b_.test@c\n", 13 }, 1 } };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         uint32_t line = 0;
@@ -314,7 +327,8 @@ static void test_C096_pinned_helo(void **state)
     (void)state;
     settings.lease_pin_helo = true;
     login("alice", "192.0.2.7");
-    struct policy_query mine = query("1", "alice@acc.test", "a@x.test"), other = query("2", "alice@acc.test", "a@x.test");
+    struct policy_query mine = query("1", "alice@acc.test", "a@x.test"),
+                        other = query("2", "alice@acc.test", "a@x.test");
     mine.helo = S("copier.acc.test");
     other.helo = S("pc.acc.test");
     assert_int_equal(book_judge(&book, &mine, now).action, POLICY_OK);
@@ -355,7 +369,8 @@ static void test_full(void **state)
         assert_int_equal(rcpt(name, "alice@acc.test", "a@x.test"), POLICY_OK);
     }
     assert_int_equal(book.transactions.count, LIMIT_POLICY_TRANSACTIONS);
-    assert_int_equal(rcpt("0", "alice@acc.test", "b@x.test"), POLICY_USED_UP); /* forgotten, and there is no new message for it */
+    assert_int_equal(
+        rcpt("0", "alice@acc.test", "b@x.test"), POLICY_USED_UP); /* forgotten, and there is no new message for it */
 }
 
 /* Every order of logins, questions, ends and time: sent messages never exceed what the logins paid for. */
@@ -404,7 +419,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = { TEST(test_C095_senders), TEST(test_senders_malformed), TEST(test_two_accounts),
         TEST(test_C109_counts), TEST(test_nothing_comes_back), TEST(test_instances), TEST(test_long_recipients),
-        TEST(test_C101_over_at_its_second), TEST(test_C101_forgotten_accounts), TEST(test_failures), TEST(test_no_opinion), TEST(test_C112_submission), TEST(test_C104_other_family), TEST(test_C096_pinned_helo),
+        TEST(test_C101_over_at_its_second), TEST(test_C101_forgotten_accounts), TEST(test_failures),
+        TEST(test_no_opinion), TEST(test_C112_submission), TEST(test_C104_other_family), TEST(test_C096_pinned_helo),
         TEST(test_C106_refusals), TEST(test_full), TEST(test_C109_any_order) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,7 +19,18 @@ bool policy_is_amid(const struct policy *policy)
 
 /* ---- what a question says ---- */
 
-enum attribute { A_REQUEST, A_STATE, A_INSTANCE, A_CLIENT, A_SENDER, A_RECIPIENT, A_LOGIN, A_HELO, A_CONTEXT, ATTRIBUTES };
+enum attribute {
+    A_REQUEST,
+    A_STATE,
+    A_INSTANCE,
+    A_CLIENT,
+    A_SENDER,
+    A_RECIPIENT,
+    A_LOGIN,
+    A_HELO,
+    A_CONTEXT,
+    ATTRIBUTES
+};
 
 static const char *const names[ATTRIBUTES] = {
     [A_REQUEST] = "request",

@@ -1,7 +1,8 @@
 /* policy.h - Postfix's policy delegation protocol (SMTPD_POLICY_README, check_policy_service).
  *
- * A question is lines of name=value, each ended by LF, and an empty line; the answer is action=... and an empty line.  Many
- * questions come over one connection, one after another.  Names that we do not know are skipped: later versions send more. */
+ * A question is lines of name=value, each ended by LF, and an empty line; the answer is action=... and an empty line.
+ * Many questions come over one connection, one after another.  Names that we do not know are skipped: later versions
+ * send more. */
 #pragma once
 
 #include "base/buf.h"
@@ -10,7 +11,7 @@
 
 enum policy_state { POLICY_OTHER, POLICY_RCPT, POLICY_DATA, POLICY_END_OF_MESSAGE };
 
-struct policy_query {               /* slices are empty where Postfix did not say it */
+struct policy_query { /* slices are empty where Postfix did not say it */
     enum policy_state state;
     bool has_client;
     struct ip client;
@@ -24,12 +25,13 @@ struct policy_query {               /* slices are empty where Postfix did not sa
 enum policy_event {
     POLICY_MORE,  /* all is eaten, and no question is whole */
     POLICY_ASKED, /* a question; it lives until the next feed */
-    POLICY_BAD,   /* not this protocol, or beyond LIMIT_POLICY_OCTETS: to be closed without an answer, which Postfix takes as a fault */
+    POLICY_BAD, /* not this protocol, or beyond LIMIT_POLICY_OCTETS: to be closed without an answer, which Postfix takes
+                   as a fault */
 };
 
 struct policy {
-    struct buf held;                /* of one question */
-    size_t line;                    /* where its present line begins */
+    struct buf held; /* of one question */
+    size_t line;     /* where its present line begins */
     uint32_t lines;
     bool is_whole, is_bad;
 };

@@ -3,8 +3,8 @@
 #include "base/testing.h"
 #include "proto/policy/policy_reply.h"
 
-#define QUESTION \
-    "request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=192.0.2.7\ninstance=1.2.3\nsender=a=b@c.test\n" \
+#define QUESTION                                                                                                       \
+    "request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=192.0.2.7\ninstance=1.2.3\nsender=a=b@c.test\n"  \
     "recipient=far@d.test\nsasl_username=\npolicy_context=submission\nunknown_name=\n\n"
 
 /* What came of the octets, each call of feed in one letter: more, asked, bad. */
@@ -75,7 +75,8 @@ static void test_states(void **state)
         struct policy policy;
         struct policy_query query;
         struct buf text = BUF(256);
-        assert_ok(buf_print(&text, "request=smtpd_access_policy\nprotocol_state=%s\nclient_address=unknown\n\n", rows[i].word));
+        assert_ok(buf_print(
+            &text, "request=smtpd_access_policy\nprotocol_state=%s\nclient_address=unknown\n\n", rows[i].word));
         struct slice wire = buf_slice(&text);
         policy_init(&policy);
         assert_int_equal(policy_feed(&policy, &wire, &query), POLICY_ASKED);

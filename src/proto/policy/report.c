@@ -81,7 +81,8 @@ static bool name_get(struct slice text, struct buf *out)
     buf_clear(out);
     while (text.len > 0) {
         bool coded = text.ptr[0] == '%';
-        enum status status = coded ? hex_decode(out, slice_upto(slice_from(text, 1), 2)) : buf_put_byte(out, text.ptr[0]);
+        enum status status =
+            coded ? hex_decode(out, slice_upto(slice_from(text, 1), 2)) : buf_put_byte(out, text.ptr[0]);
         if (status != STATUS_OK || (coded && text.len < 3) || (!coded && !is_plain(text.ptr[0])))
             return false;
         text = slice_from(text, coded ? 3 : 1);
@@ -115,8 +116,10 @@ static bool read_fields(struct reporter *reporter, struct slice text, struct rep
     report.has_local = !slice_equal(fields[LOCAL], S("-"));
     if (count != FIELDS || text.len > 0 || !read_kind(fields[KIND], &report.kind) ||
         slice_number(fields[SEQUENCE], UINT64_MAX, &report.sequence) != STATUS_OK ||
-        (!report.imap && !slice_equal(fields[PROTOCOL], S("pop3"))) || ip_parse(fields[PEER], &report.peer) != STATUS_OK ||
-        (report.has_local && ip_parse(fields[LOCAL], &report.local) != STATUS_OK) || !name_get(fields[NAME], &reporter->name))
+        (!report.imap && !slice_equal(fields[PROTOCOL], S("pop3"))) ||
+        ip_parse(fields[PEER], &report.peer) != STATUS_OK ||
+        (report.has_local && ip_parse(fields[LOCAL], &report.local) != STATUS_OK) ||
+        !name_get(fields[NAME], &reporter->name))
         return false;
     report.name = buf_slice(&reporter->name);
     *out_report = report;
@@ -180,8 +183,8 @@ enum status report_greeting(struct slice line, struct slice *out_nonce)
 
 static enum status put_fields(struct buf *out, const struct report *report)
 {
-    TRY(buf_print(out, "%s %llu %s ", verbs[report->kind], (unsigned long long)report->sequence,
-        report->imap ? "imap" : "pop3"));
+    TRY(buf_print(
+        out, "%s %llu %s ", verbs[report->kind], (unsigned long long)report->sequence, report->imap ? "imap" : "pop3"));
     TRY(ip_print(out, report->peer));
     TRY(buf_put_byte(out, ' '));
     TRY(report->has_local ? ip_print(out, report->local) : buf_put_byte(out, '-'));
