@@ -507,7 +507,7 @@ static void close_search(struct search *s, const char *about)
 }
 
 /* Every sequence of steps up to the depth. */
-static void test_C109_every_sequence_of_steps(void **state)
+static void test_C097_C098_C101_C108_C109_every_sequence_of_steps(void **state)
 {
     const char *wished = getenv("LEASE_MODEL_DEPTH");
     unsigned depth = wished ? (unsigned)strtoul(wished, NULL, 10) : 6;
@@ -564,7 +564,7 @@ static unsigned starts_of(const struct scenario *scenario, unsigned starts[THREA
     return threads;
 }
 
-static void test_C109_every_order_of_parallel_programs(void **state)
+static void test_C098_C101_C108_C109_every_order_of_parallel_programs(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++) {
@@ -593,8 +593,8 @@ static void test_C109_every_order_of_parallel_programs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_C109_every_order_of_parallel_programs),
-        cmocka_unit_test(test_C109_every_sequence_of_steps),
+        cmocka_unit_test(test_C098_C101_C108_C109_every_order_of_parallel_programs),
+        cmocka_unit_test(test_C097_C098_C101_C108_C109_every_sequence_of_steps),
     };
     return cmocka_run_group_tests_name("lease model", tests, NULL, NULL);
 }
