@@ -80,12 +80,14 @@ class Why(unittest.TestCase):
     def test_password_in_clear(self):
         with self.house.raw("pop3") as client:
             self.assertRegex(client.say("USER alice@acc.test"), r"^-ERR \[AUTH\] .* \[EK-2\]$")
+            self.assertRegex(client.say("PASS x"), r"^-ERR \[AUTH\] .* \[EK-2\]$")
         with self.house.raw("submission") as client:
             client.say("EHLO client.test")
             self.assertRegex(client.say(plain("bob@acc.test", "x")), r"^538 5\.7\.11 .* \[EK-2\]$")
             self.assertRegex(client.say("MAIL FROM:<carol@acc.test>"), r"^530 5\.7\.0 .* \[EK-22\]$")
         self.rows(HOST, code="EK-2", protocol="POP3")
-        self.rows(HOST, code="EK-2", protocol="SMTP")
+        self.rows("alice", code="EK-2", protocol="POP3")
+        self.rows("bob@acc.test", code="EK-2", protocol="SMTP")
         self.rows("carol@acc.test", code="EK-22")
 
     def test_prove_yourself(self):
