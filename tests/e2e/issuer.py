@@ -74,7 +74,7 @@ def compact(header, payload, signer):
 class Issuer:
     """The server: `keys` is what it serves, `tokens` what introspection knows, `asked` what was asked."""
 
-    def __init__(self, cert, key, port=0):
+    def __init__(self, cert, key, newest=None):
         self.keys, self.tokens, self.asked = [], {}, []
         self.code, self.delay, self.body, self.location = 200, 0.0, None, None
         self.login = "Basic " + base64.b64encode(b"mail:top%20secret").decode()
@@ -107,9 +107,12 @@ class Issuer:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer((HOST, port), Handler)
+        self.server = http.server.ThreadingHTTPServer((HOST, 0), Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(cert, key)
+        if newest:
+            context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, newest
+            context.set_ciphers("DEFAULT:@SECLEVEL=0")
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.server.handle_error = lambda *_: None
         self.port = self.server.server_address[1]

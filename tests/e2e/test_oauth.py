@@ -1,15 +1,19 @@
 """OAUTHBEARER and XOAUTH2: tokens signed by keys from a file or from a server, and tokens that a server is asked about."""
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
 import os
+import shutil
 import signal
+import ssl
+import subprocess
 import time
 import unittest
 
-from house import HOST, House, until
-from issuer import Issuer, Key, b64url, compact
+from house import HOST, House, message, until
+from issuer import Issuer, Key, b64url, compact, openssl
 
 ALICE, BOB = "alice@acc.test", "bob@acc.test"
 ISSUER = "https://id.test"
@@ -41,7 +45,7 @@ def try_smtp(house, bearer, user="", mechanism="OAUTHBEARER"):
     """What came of it, and the failure's JSON where there was one."""
     with house.raw("submissions") as client:
         client.say("EHLO client.test")
-        reply, failure = client.say(f"AUTH {mechanism} {words(mechanism, user, bearer)}"), None
+        reply, failure = client.say(f"AUTH {mechanism} {words(mechanism, user, bearer)}") or "", None
         if reply.startswith("334 "):
             failure = json.loads(base64.b64decode(reply[4:]))
             reply = client.say("AQ==" if mechanism == "OAUTHBEARER" else "")
@@ -185,6 +189,17 @@ class Oauth(unittest.TestCase):
             self.assertEqual(client.say("AUTH XOAUTH2"), "334 ")
             self.assertTrue(client.say(words("XOAUTH2", ALICE, bearer)).startswith("235"))
 
+    @unittest.skipUnless(shutil.which("curl"), "curl is not here")
+    def test_curl(self):
+        house = self.with_file()
+        bearer, mail = token(self.ed, "EdDSA"), house.top / "mail"
+        mail.write_text(message())
+        for mechanism in ("OAUTHBEARER", "XOAUTH2"):
+            words = ["curl", "-sS", "--cacert", house.dir / "tls" / "ca.pem", "--user", ALICE, "--oauth2-bearer", bearer, "--login-options", f"AUTH={mechanism}"]
+            subprocess.run([*words, "--mail-from", ALICE, "--mail-rcpt", BOB, "-T", mail, f"smtps://localhost:{house.port('submissions')}/client.test"], check=True, timeout=30)
+            subprocess.run([*words, f"pop3s://localhost:{house.port('pop3s')}/"], check=True, timeout=30, capture_output=True)
+        self.assertEqual(len(house.mail_of(BOB)), 2)
+
     def test_never_without_TLS(self):
         house = self.with_file(auth__plaintext_networks="127.0.0.0/8")
         with house.raw("submission") as client:
@@ -281,15 +296,32 @@ class Oauth(unittest.TestCase):
         until(lambda: "errand.failed" in house.logged(), what="the failed errand")
         self.assert_both(house, LATER, token(self.ec, "ES256"))
 
-    def test_a_stranger_serves_no_keys(self):
-        """Neither a certificate that nobody vouches for, nor one for another name."""
-        house, issuer = self.with_issuer()
+    def assert_stranger(self, house, issuer, **settings):
         issuer.keys = [self.ec]
-        self.configure(house, oauth__jwks=issuer.url("/jwks"))
+        self.configure(house, oauth__jwks=issuer.url("/jwks"), **settings)
         house.serve()
         until(lambda: "errand.failed" in house.logged(), what="the failed errand")
         self.assertEqual(issuer.asked, [])
         self.assert_both(house, LATER, token(self.ec, "ES256"))
+
+    def test_nobody_vouches_for_a_stranger(self):
+        """The house's own certificate is not among the system's."""
+        self.assert_stranger(*self.with_issuer())
+
+    def test_a_certificate_is_for_its_name(self):
+        house = self.open()
+        cert, key = house.dir / "other.pem", house.dir / "other.key"
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=other.test",
+                "-addext", "subjectAltName=DNS:other.test", "-keyout", str(key), "-out", str(cert))
+        issuer = Issuer(cert, key)
+        self.addCleanup(issuer.close)
+        self.assert_stranger(house, issuer, oauth__ca_file="other.pem")
+
+    def test_old_TLS_is_not_spoken(self):
+        house = self.open()
+        issuer = Issuer(house.dir / "tls" / "cert.pem", house.dir / "tls" / "key.pem", newest=ssl.TLSVersion.TLSv1_1)
+        self.addCleanup(issuer.close)
+        self.assert_stranger(house, issuer, oauth__ca_file="tls/ca.pem")
 
     # ---- tokens that are asked about
 
@@ -343,16 +375,21 @@ class Oauth(unittest.TestCase):
         with house.pop3(ALICE):  # others' logins do not wait
             pass
 
+    @staticmethod
+    def gets_in(house, bearer):
+        """False also where a session ends because its keeper did."""
+        with contextlib.suppress(OSError):
+            return try_smtp(house, bearer)[0] == OK
+        return False
+
     def test_the_keeper_comes_back(self):
         house, issuer = self.with_introspection()
-        issuer.tokens = {"good": {"active": True, "email": ALICE}}
+        issuer.tokens = {"good": {"active": True, "email": ALICE}, "second": {"active": True, "email": BOB}}
         self.assertEqual(try_smtp(house, "good")[0], OK)
-        pids = house.pids()
-        os.kill(pids["keeper"], signal.SIGKILL)
-        until(lambda: try_smtp(house, "good")[0] == OK, what="a login with the new keeper")
+        os.kill(house.pids()["keeper"], signal.SIGKILL)
+        until(lambda: self.gets_in(house, "good"), what="a login with the new keeper")
         os.kill(house.pids()["courier"], signal.SIGKILL)
-        issuer.tokens["second"] = {"active": True, "email": BOB}
-        until(lambda: try_smtp(house, "second")[0] == OK, what="a login with the new courier")
+        until(lambda: self.gets_in(house, "second"), what="a login with the new courier")
 
 
 if __name__ == "__main__":
