@@ -496,6 +496,26 @@ static void implicit_tls_comes_before_the_first_word(void **state)
     assert_int_equal(SSL_get_shutdown(t.ssl) & SSL_RECEIVED_SHUTDOWN, SSL_RECEIVED_SHUTDOWN); /* close_notify */
 }
 
+/* RFC 9266: what the client computes is what the session compares with; and it is the session's own. */
+static void c065_a_session_knows_its_channel(void **state)
+{
+    (void)state;
+    open_conn(true, true);
+    shake_hands();
+    unsigned char exporter[32];
+    const struct tls_facts *facts = &t.conn->session->tls;
+    assert_int_equal(
+        SSL_export_keying_material(t.ssl, exporter, sizeof exporter, "EXPORTER-Channel-Binding", 24, NULL, 0, 0), 1);
+    assert_int_equal(facts->exporter.len, sizeof exporter);
+    assert_memory_equal(facts->exporter.ptr, exporter, sizeof exporter);
+    assert_int_equal(facts->end_point.len, 32);
+    assert_int_equal(facts->unique.len + facts->peer_key.len, 0);
+    assert_false(facts->outdated);
+    expect("hello TLSv1.3\r\n");
+    say("quit\r\n");
+    expect("bye\r\n");
+}
+
 static void c072_a_handshake_has_thirty_seconds(void **state)
 {
     (void)state;
@@ -788,6 +808,7 @@ int main(void)
         CASE(c052_also_what_waited_behind_an_ask),
         CASE(c052_plain_text_that_comes_later_breaks_the_handshake),
         CASE(implicit_tls_comes_before_the_first_word),
+        CASE(c065_a_session_knows_its_channel),
         CASE(c072_a_handshake_has_thirty_seconds),
         CASE(c068_the_end_of_the_stream_is_not_the_end_of_a_message),
         CASE(a_peer_that_only_stops_talking_gets_its_answers),

@@ -186,6 +186,26 @@ class Legacy(unittest.TestCase):
                 line.say("HELO copier")
                 self.assertTrue(line.say("AUTH PLAIN " + plain("alice@acc.test", self.secret)).startswith(code))
 
+    def test_D61_pop_before_smtp_in_clear(self):
+        secret = self.house.device("bob@acc.test", "panel", "--allow", "pop3,lease")
+        self.house.ctl("lease", "revoke")  # those that the others' logins opened
+        try:
+            with Line(self.port("submission")) as line:
+                line.reply()
+                line.say("EHLO copier")
+                self.assertRegex(line.say("MAIL FROM:<bob@acc.test>"), r"^530 5\.7\.0 .*\[EK-17\]")
+            with Line(self.port("pop3")) as line:
+                line.reply()
+                line.say("USER bob@acc.test")
+                self.assertRegex(line.say("PASS " + secret), r"^\+OK")
+                for version, name in ((None, "submission"), (OLD, "submissions")):  # while that one is still open
+                    with Line(self.port(name), tls=version) as sender:
+                        sender.reply()
+                        sender.say("HELO copier")
+                        self.assertEqual(sender.say("MAIL FROM:<bob@acc.test>")[:3], "250")
+        finally:
+            self.house.ctl("lease", "revoke")
+
     def test_the_ports_need_networks(self):
         with House(serve=False, accounts=()) as house:
             with open(house.dir / "ekirei.conf", "a") as conf:

@@ -294,7 +294,7 @@ static void ask_mail(struct session *s)
     struct smtp *smtp = smtp_of(s);
     struct ask *ask = session_ask(s, ASK_MAIL);
     ask->mail = (struct ask_mail){ .sender = smtp->mail.sender, .helo = smtp_helo(smtp), .session = session_name(s),
-        .peer = s->env.peer, .encrypted = s->is_secured, .submission = 1 };
+        .peer = s->env.peer, .encrypted = s->is_secured && !s->tls.outdated, .submission = 1 };
     smtp->mail.has_asked = true;
 }
 
