@@ -1,5 +1,7 @@
 #include "proto/refusal.h"
 
+#include "base/must.h"
+
 /* For the administrator of an office, and for the user who calls him: plain words, then what to press or to write where. */
 /* clang-format off */
 static const struct refusal_row rows[] = {
@@ -303,4 +305,13 @@ const struct refusal_row *refusal_find(uint32_t number)
         if (rows[i].number == number)
             return &rows[i];
     return NULL;
+}
+
+struct slice refusal_digits(uint32_t number, char room[REFUSAL_DIGITS])
+{
+    must(number < REFUSAL_END);
+    size_t len = number < 10 ? 1 : 2;
+    room[0] = (char)('0' + number / 10);
+    room[len - 1] = (char)('0' + number % 10);
+    return (struct slice){ room, len };
 }

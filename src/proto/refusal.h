@@ -5,8 +5,7 @@
  * longer used is not given to another.  The same cause has the same number in every protocol.  docs/refusals.md is made from these rows. */
 #pragma once
 
-#include <stddef.h>
-#include <stdint.h>
+#include "base/slice.h"
 
 enum language { LANGUAGE_EN, LANGUAGE_JA, LANGUAGES };
 
@@ -87,3 +86,5 @@ struct refusal_row {
 };
 const struct refusal_row *refusal_find(uint32_t number); /* any number; NULL: there is none */
 const struct refusal_row *refusal_each(size_t index);    /* by ascending number; NULL: no more */
+#define REFUSAL_DIGITS 2
+struct slice refusal_digits(uint32_t number, char room[REFUSAL_DIGITS]); /* "17", for logs */

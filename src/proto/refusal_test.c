@@ -75,6 +75,15 @@ static void every_refusing_reply_has_a_number_and_every_number_a_reply(void **st
         assert_true(used[row->number]);
 }
 
+static void digits(void **state)
+{
+    (void)state;
+    char room[REFUSAL_DIGITS];
+    assert_true(slice_equal(refusal_digits(REFUSAL_LOGIN, room), S("1")));
+    assert_true(slice_equal(refusal_digits(REFUSAL_PROVE_YOURSELF, room), S("17")));
+    assert_true(slice_equal(refusal_digits(99, room), S("99")));
+}
+
 /* C073: an unknown name, a wrong password, a disabled account, a device out of its place: one reply in each protocol. */
 static void test_C073_one_number_for_every_failed_login(void **state)
 {
@@ -92,6 +101,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_number_is_explained_in_both_languages),
         cmocka_unit_test(numbers_are_for_ever),
+        cmocka_unit_test(digits),
         cmocka_unit_test(every_refusing_reply_has_a_number_and_every_number_a_reply),
         cmocka_unit_test(test_C073_one_number_for_every_failed_login),
     };

@@ -58,6 +58,7 @@ class Why(unittest.TestCase):
         row = self.rows("alice@acc.test", detail="wrong-password", protocol="POP3")[0]
         self.assertEqual((row["code"], row["word"], row["ip"]), ("EK-1", "login", HOST))
         self.assertGreaterEqual(row["count"], 2)
+        self.assertRegex(self.house.logged(), r"pop3\.refused .*reason=login .*ek=1\b")
         self.assertRegex(row["session"], r"^u[0-9]+-")
         text = self.house.ctl("why", "alice")
         for part in ("[EK-1]", "wrong-password (the password was wrong)", "from 127.0.0.1", "POP3", "What to do:", "ekirei account password"):
@@ -100,6 +101,17 @@ class Why(unittest.TestCase):
         shown = self.house.ctl("why", "[EK-17]")
         for part in ("no-lease", "alice@acc.test", "Thunderbird: Outgoing"):
             self.assertIn(part, shown)
+
+    def test_mail_check_that_opens_no_lease(self):
+        """The login is fine; that it will not help to send is told where the administrator looks first."""
+        with House(serve=False, pop_before_smtp__never_networks="127.0.0.0/8") as house:
+            house.account("dora@acc.test", "--pop-before-smtp")
+            house.serve()
+            with house.pop3("dora@acc.test"):
+                pass
+            row, = house.json("why", "dora")["refusals"]
+            self.assertEqual((row["code"], row["protocol"], row["detail"]), ("EK-17", "POP3", "never-network"))
+            self.assertIn("pop_before_smtp.never_networks", row["reason"])
 
     def test_lease_used_up(self):
         with self.house.pop3("caro", self.house.password("carol@acc.test")):

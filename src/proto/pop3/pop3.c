@@ -16,11 +16,18 @@ void pop3_enter(struct pop3 *p, enum pop3_state state)
     p->line.limit = LIMIT_POP3_LINE;
 }
 
+static void note_refusal(struct session *s, enum refusal refusal, bool warning, struct slice reason)
+{
+    char ek[REFUSAL_DIGITS];
+    session_note(s, &(struct note){ .event = "pop3.refused", .warning = warning,
+        .fields = { { "reason", reason }, { "ek", refusal_digits(refusal, ek) } } });
+}
+
 static void count_error(struct session *s)
 {
     if (++pop3_of(s)->errors < LIMIT_SESSION_ERRORS || session_wants_close(s))
         return;
-    pop3_note(s, "pop3.refused", true, "reason", S("too many errors"));
+    note_refusal(s, REFUSAL_MANY_ERRORS, true, S("too many errors"));
     pop3_reply(s, POP3_TOO_MANY_ERRORS);
     session_want_close(s);
 }
@@ -76,7 +83,7 @@ static void cmd_stls(struct session *s, const struct pop3_args *args)
     struct pop3 *p = pop3_of(s);
     if (!p->line_is_last) {
         /* Octets that came in plain text with STLS would be taken for protected ones, if anyone read them (C054). */
-        pop3_note(s, "pop3.refused", true, "reason", S("octets behind STLS"));
+        note_refusal(s, REFUSAL_EARLY_TALK, true, S("octets behind STLS"));
         pop3_reply(s, POP3_TLS_INJECTION);
         session_want_close(s);
         return;
@@ -127,7 +134,7 @@ static void cmd_lang(struct session *s, const struct pop3_args *args)
 static void cmd_http(struct session *s, const struct pop3_args *args)
 {
     (void)args;
-    pop3_note(s, "pop3.refused", true, "reason", S("HTTP"));
+    note_refusal(s, REFUSAL_HTTP, true, S("HTTP"));
     session_want_close(s);
 }
 
@@ -324,7 +331,7 @@ static void pop3_open(struct session *s)
         return;
     }
     if (session_is_misplaced(s)) {
-        pop3_note(s, "pop3.refused", false, "reason", S("not in legacy.networks"));
+        note_refusal(s, REFUSAL_DEVICES_ONLY, false, S("not in legacy.networks"));
         pop3_reply(s, POP3_DEVICES_ONLY);
         session_want_close(s);
         return;

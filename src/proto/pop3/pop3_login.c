@@ -32,7 +32,9 @@ static struct slice name_of(const struct pop3 *p) { return (struct slice){ p->na
  * typed goes along, so that its owner can be told. */
 void pop3_refuse_cleartext(struct session *s)
 {
-    pop3_note(s, "pop3.cleartext", true, "reason", S("a password login without TLS"));
+    char ek[REFUSAL_DIGITS];
+    session_note(s, &(struct note){ .event = "pop3.cleartext", .warning = true,
+        .fields = { { "reason", S("a password login without TLS") }, { "ek", refusal_digits(REFUSAL_NEEDS_TLS, ek) } } });
     pop3_error(s, POP3_NEEDS_TLS);
     pop3_forget_login(s);
 }
@@ -75,11 +77,12 @@ static struct sasl *new_exchange(struct session *s)
 static void refuse(struct session *s, enum pop3_reply reply)
 {
     struct pop3 *p = pop3_of(s);
+    char ek[REFUSAL_DIGITS];
     bool is_bound = p->sasl->is_bound, is_wrong = p->sasl->verdict == LOGIN_WRONG;
     if (is_wrong)
         session_note(s, &(struct note){ .event = "pop3.refused", .fields = { { "reason", S("login") }, { "name", p->sasl->name },
             { "mechanism", slice_of(mechanism_name(sasl_kind(p->sasl->mechanism))) },
-            { p->sasl->why ? "why" : NULL, slice_of(p->sasl->why) } } });
+            { "ek", refusal_digits(REFUSAL_LOGIN, ek) }, { p->sasl->why ? "why" : NULL, slice_of(p->sasl->why) } } });
     pop3_forget_login(s);
     if (reply == POP3_AUTH_MALFORMED || reply == POP3_BAD_ARGUMENTS)
         pop3_error(s, reply);

@@ -638,7 +638,7 @@ static void test_c054_stls(void **state)
     say("STLS\r\nUSER att\r\nPASS pw\r\n");
     expect("-ERR nothing may follow STLS before TLS begins [EK-58]\r\n");
     assert_true(closed && !wants_tls && asked.kind == ASK_NONE);
-    expect_note("pop3.refused reason=octets behind STLS");
+    expect_note("pop3.refused reason=octets behind STLS ek=58");
     close_session();
     /* C056: what was said before TLS is forgotten */
     settings.auth_apop_without_tls = true;

@@ -110,14 +110,11 @@ static void note_refusal(struct session *s, enum smtp_reply reply, struct slice 
     const struct smtp *smtp = smtp_of(s);
     char code[3] = { (char)('0' + smtp_replies[reply].code / 100), (char)('0' + smtp_replies[reply].code / 10 % 10),
         (char)('0' + smtp_replies[reply].code % 10) };
-    struct buf ek = BUF(8);
-    enum status status = buf_put_number(&ek, smtp_replies[reply].refusal);
-    must(status == STATUS_OK);
+    char ek[REFUSAL_DIGITS];
     session_note(s, &(struct note){ .event = "smtp.refused",
         .fields = { { "verb", slice_of(smtp->verb ? smtp->verb : "-") }, { "code", { code, sizeof code } },
             { "reason", smtp_reply_text(s, reply, argument) }, { "sender", smtp->mail.sender },
-            { "recipient", smtp->mail.asked.address }, { "ek", buf_slice(&ek) } } });
-    buf_done(&ek);
+            { "recipient", smtp->mail.asked.address }, { "ek", refusal_digits(smtp_replies[reply].refusal, ek) } } });
 }
 
 void smtp_refuse(struct session *s, enum smtp_reply reply, struct slice argument)
