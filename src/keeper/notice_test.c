@@ -49,10 +49,11 @@ static uint32_t count_after(struct house *h, const char *name, uint32_t expected
 
 static struct slice newest(struct house *h, const char *name, uint32_t uid)
 {
+    static uint64_t session = 900000;
     char secret[40];
     snprintf(secret, sizeof secret, "secret-%s", name);
-    house_login(h, END_USER, 900 + uid, name, secret, PROTOCOL_POP3, HOME);
-    return house_fetch(h, 900 + uid, uid);
+    house_login(h, END_USER, ++session, name, secret, PROTOCOL_POP3, HOME);
+    return house_fetch(h, session, uid);
 }
 
 static void typed_in_clear(struct house *h, const char *name, const char *peer)
@@ -156,6 +157,7 @@ static void test_a_password_in_clear_is_told_once_a_day(void **state)
     typed_in_clear(h, "alice", "192.0.2.99"); /* where she has been */
     typed_in_clear(h, "alice", "192.0.2.98");
     assert_int_equal(count_after(h, "alice", 1), 1);
+    assert_true(slice_has(newest(h, "alice", 1), S(" 192.0.2.99\r\n")));
     struct timespec nap = { .tv_nsec = 200000000 };
     nanosleep(&nap, NULL);
     assert_int_equal(count(h, "alice"), 1);

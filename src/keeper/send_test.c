@@ -69,6 +69,7 @@ static void test_C104_nothing_is_told_without_need(void **state)
     check(mail(h, 2, (struct said){ "bob@our.test", V4 }), MAIL_PROVE_YOURSELF, NULL);
     check(mail(h, 2, (struct said){ "alice@else.test", V4 }), MAIL_PROVE_YOURSELF, NULL);
     check(mail(h, 2, (struct said){ "", V4 }), MAIL_PROVE_YOURSELF, NULL);
+    check(mail(h, 2, (struct said){ "postmaster@our.test", V4 }), MAIL_PROVE_YOURSELF, NULL); /* she reads it, and may not send as it */
     assert_int_equal(house_mail(h, END_MX, 2, ALICE, V4), MAIL_OK); /* strangers' port: no word of it */
     assert_int_equal(house_login(h, END_USER, 5, "alice", "wrong", PROTOCOL_SMTP, V4).verdict, LOGIN_WRONG);
     check(mail(h, 5, (struct said){ ALICE, V4 }), MAIL_PROVE_YOURSELF, NULL); /* who guesses passwords hears nothing */
