@@ -10,12 +10,22 @@ struct errand {
     uint32_t keeper; /* courier.keepers when it was given out: another keeper knows nothing of it */
 };
 
+/* Words of the library, and of the other end: one line of text, or the keeper would not take it. */
+static struct slice tidy(const char *why, char room[LIMIT_LOG_VALUE])
+{
+    struct slice text = slice_upto(slice_of(why), LIMIT_LOG_VALUE);
+    for (size_t i = 0; i < text.len; i++)
+        room[i] = text.ptr[i] >= ' ' && text.ptr[i] <= '~' ? text.ptr[i] : '?';
+    return (struct slice){ room, text.len };
+}
+
 static void bring(void *context, const struct https_reply *reply)
 {
     struct errand *errand = context;
     struct courier *courier = errand->courier;
+    char why[LIMIT_LOG_VALUE];
     struct ask ask = { .kind = ASK_ERRAND_DONE, .fd = -1,
-        .errand_done = { .id = errand->id, .code = reply->code, .body = reply->body, .why = slice_upto(slice_of(reply->why), LIMIT_LOG_VALUE) } };
+        .errand_done = { .id = errand->id, .code = reply->code, .body = reply->body, .why = tidy(reply->why, why) } };
     if (errand->keeper == courier->keepers && courier_ask(courier, &ask) == 0)
         LOG(LOG_WARNING, "courier.errand-lost", LOG_NUMBER("code", reply->code));
     courier->errand_count--;
