@@ -69,7 +69,10 @@ static bool is_early(enum service service, int fd)
 /* Where TLS comes first nothing can be said to who is at the wrong door, and old TLS is for nobody else. */
 static bool is_misplaced(const struct settings *settings, const struct service_row *service, struct ip peer)
 {
-    return service->implicit_tls && service_is_legacy(service->service) && !networks_have(settings->legacy_networks, peer);
+    if (!service->implicit_tls || !service_is_legacy(service->service) || networks_have(settings->legacy_networks, peer))
+        return false;
+    LOG(LOG_INFO, "gate.turned-away", LOG_IP("peer", peer), LOG_WORD("why", "a legacy port, and not in legacy.networks"));
+    return true;
 }
 
 /* ---- connections ---------------------------------------------------------------------------------------------------- */

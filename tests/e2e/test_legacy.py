@@ -101,6 +101,7 @@ class Legacy(unittest.TestCase):
             for version in (OLD, MODERN):
                 with self.assertRaises((ssl.SSLError, ConnectionResetError)):
                     Line(self.port(name), source=HOST, tls=version)
+        self.assertIn(f"gate.turned-away peer={HOST}", self.house.logged())
 
     def test_C071_old_tls_for_devices_and_on_their_ports_only(self):
         for version in (OLD, ssl.TLSVersion.TLSv1_1, MODERN):
