@@ -52,10 +52,12 @@ void oauth_take(struct keeper *keeper, struct slice keys, struct slice secret)
         jwk_set_release(oauth->keys);
         oauth->keys = NULL;
         oauth->fetch = 0;
-        oauth->tried = oauth->fetched = oauth->sought = 0;
+        oauth->sought = 0;
         arena_reset(&oauth->arena);
         must(arena_copy(&oauth->arena, source, &oauth->source) == STATUS_OK); /* LIMIT_URL at most: config.c */
     }
+    /* A reload fetches anew, also from the same place; until then the set stays. */
+    oauth->tried = oauth->fetched = 0;
     if (source.len > 0 && !oauth_is_fetched(keeper))
         read_keys(keeper, keys);
     secret_wipe(&oauth->secret);
@@ -112,6 +114,6 @@ void oauth_tick(struct keeper *keeper, msec now)
     /* Not before there is a courier that could go. */
     if (list_is_empty(&keeper->errands.polls) || !oauth_is_fetched(keeper))
         return;
-    if (!oauth->keys || now - oauth->fetched >= LIMIT_KEYS_AGE)
+    if (!oauth->keys || !oauth->fetched || now - oauth->fetched >= LIMIT_KEYS_AGE)
         (void)oauth_fetch(keeper);
 }

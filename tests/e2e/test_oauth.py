@@ -270,6 +270,13 @@ class Oauth(unittest.TestCase):
         self.assert_both(house, OK, token(self.other, "ES256"))
         self.assert_both(house, WRONG, token(self.ec, "ES256"))
         self.assertEqual(issuer.asked, ["/jwks", "/jwks"])
+        # For the next minute an unknown key costs the issuer nothing; SIGHUP fetches anew.
+        self.assert_both(house, WRONG, token(self.ed, "EdDSA"))
+        self.assertEqual(len(issuer.asked), 2)
+        issuer.keys = [self.other, self.ed]
+        house.process.send_signal(signal.SIGHUP)
+        until(lambda: len(issuer.asked) == 3, what="the key set, fetched anew")
+        until(lambda: try_smtp(house, token(self.ed, "EdDSA"))[0] == OK, what="the new key")
         # Away: what was fetched stays.
         issuer.close()
         self.assert_both(house, OK, token(self.other, "ES256"))
