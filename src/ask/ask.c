@@ -7,7 +7,7 @@
 /* Maxima that are no limits of their own: they only keep a frame's fields in proportion. */
 #define MOST_ADDRESS LIMIT_PATH          /* canonical form: a quoted local part may double */
 #define MOST_SESSION 32u                 /* "u0-1a" */
-#define MOST_STAMP   (LIMIT_DOMAIN + 64) /* APOP: <numbers@host> */
+#define MOST_STAMP   (LIMIT_DOMAIN + 80) /* APOP, CRAM-MD5: <session.random.time@host> */
 #define MOST_ID      64u                 /* a transaction's id: session name and a counter */
 #define MOST_KEY     1024u               /* the key of a row, made of several fields */
 #define MOST_WORD    64u

@@ -6,26 +6,29 @@
 
 /* ---- the table ------------------------------------------------------------------------------------------------------ */
 
-enum { OF_SMTP_POP3_IMAP = 1 << PROTOCOL_SMTP | 1 << PROTOCOL_POP3 | 1 << PROTOCOL_IMAP, OF_POP3 = 1 << PROTOCOL_POP3,
-    OF_POP3_IMAP = 1 << PROTOCOL_POP3 | 1 << PROTOCOL_IMAP };
+enum { OF_POP3 = 1 << PROTOCOL_POP3, OF_POP3_IMAP = OF_POP3 | 1 << PROTOCOL_IMAP, OF_ALL = OF_POP3_IMAP | 1 << PROTOCOL_SMTP };
 enum { FOR_ALL = 0, FOR_CRAM = 1 << MECHANISM_CRAM_MD5, FOR_SHA_1 = 1 << MECHANISM_SCRAM_SHA_1 | 1 << MECHANISM_SCRAM_SHA_1_PLUS };
 enum { SHA_1 = 20, SHA_256 = 32 };
+
+#define SCRAM .step = sasl_step_scram, .settle = sasl_settle_scram
+#define TOKEN .settle = sasl_settle_token
 
 /* In the order in which they are announced: the strongest first, since many clients take the first that they know. */
 /* clang-format off */
 static const struct sasl_mechanism mechanisms[] = {
-    { MECHANISM_EXTERNAL,           NEEDS_KEY,     OF_SMTP_POP3_IMAP, FOR_ALL,   .step = sasl_step_external },
-    { MECHANISM_SCRAM_SHA_256_PLUS, NEEDS_BINDING, OF_SMTP_POP3_IMAP, FOR_ALL,   .step = sasl_step_scram, .settle = sasl_settle_scram, .hash = SHA_256, .binds = true },
-    { MECHANISM_SCRAM_SHA_256,      NEEDS_SECRECY, OF_SMTP_POP3_IMAP, FOR_ALL,   .step = sasl_step_scram, .settle = sasl_settle_scram, .hash = SHA_256, .plus = MECHANISM_SCRAM_SHA_256_PLUS },
-    { MECHANISM_SCRAM_SHA_1_PLUS,   NEEDS_BINDING, OF_SMTP_POP3_IMAP, FOR_SHA_1, .step = sasl_step_scram, .settle = sasl_settle_scram, .hash = SHA_1, .binds = true },
-    { MECHANISM_SCRAM_SHA_1,        NEEDS_SECRECY, OF_SMTP_POP3_IMAP, FOR_SHA_1, .step = sasl_step_scram, .settle = sasl_settle_scram, .hash = SHA_1, .plus = MECHANISM_SCRAM_SHA_1_PLUS },
-    { MECHANISM_PLAIN,              NEEDS_SECRECY, OF_SMTP_POP3_IMAP, FOR_ALL,   .step = sasl_step_plain },
-    { MECHANISM_LOGIN,              NEEDS_SECRECY, OF_SMTP_POP3_IMAP, FOR_ALL,   .step = sasl_step_login, .greet = sasl_greet_login, .takes_initial = true },
-    { MECHANISM_CRAM_MD5,           NEEDS_SECRECY, OF_SMTP_POP3_IMAP, FOR_CRAM,  .step = sasl_step_cram, .greet = sasl_greet_cram },
-    { MECHANISM_OAUTHBEARER,        NEEDS_OAUTH,   OF_SMTP_POP3_IMAP, FOR_ALL,   .step = sasl_step_oauthbearer, .settle = sasl_settle_token },
-    { MECHANISM_XOAUTH2,            NEEDS_OAUTH,   OF_SMTP_POP3_IMAP, FOR_ALL,   .step = sasl_step_xoauth2, .settle = sasl_settle_token },
-    { MECHANISM_PASSWORD,           NEEDS_SECRECY, OF_POP3_IMAP,      FOR_ALL,   .step = NULL },
-    { MECHANISM_APOP,               NEEDS_STAMP,   OF_POP3,           FOR_ALL,   .step = NULL },
+    { MECHANISM_EXTERNAL,           NEEDS_KEY,     OF_ALL,       FOR_ALL,   .step = sasl_step_external },
+    { MECHANISM_SCRAM_SHA_256_PLUS, NEEDS_BINDING, OF_ALL,       FOR_ALL,   SCRAM, .hash = SHA_256, .binds = true },
+    { MECHANISM_SCRAM_SHA_256,      NEEDS_SECRECY, OF_ALL,       FOR_ALL,   SCRAM, .hash = SHA_256, .plus = MECHANISM_SCRAM_SHA_256_PLUS },
+    { MECHANISM_SCRAM_SHA_1_PLUS,   NEEDS_BINDING, OF_ALL,       FOR_SHA_1, SCRAM, .hash = SHA_1, .binds = true },
+    { MECHANISM_SCRAM_SHA_1,        NEEDS_SECRECY, OF_ALL,       FOR_SHA_1, SCRAM, .hash = SHA_1, .plus = MECHANISM_SCRAM_SHA_1_PLUS },
+    { MECHANISM_PLAIN,              NEEDS_SECRECY, OF_ALL,       FOR_ALL,   .step = sasl_step_plain },
+    { MECHANISM_LOGIN,              NEEDS_SECRECY, OF_ALL,       FOR_ALL,   .step = sasl_step_login, .greet = sasl_greet_login, .takes_initial = true },
+    { MECHANISM_CRAM_MD5,           NEEDS_SECRECY, OF_ALL,       FOR_CRAM,  .step = sasl_step_cram, .greet = sasl_greet_cram },
+    { MECHANISM_OAUTHBEARER,        NEEDS_OAUTH,   OF_ALL,       FOR_ALL,   TOKEN, .step = sasl_step_oauthbearer },
+    { MECHANISM_XOAUTH2,            NEEDS_OAUTH,   OF_ALL,       FOR_ALL,   TOKEN, .step = sasl_step_xoauth2 },
+    /* commands of their own */
+    { MECHANISM_PASSWORD,           NEEDS_SECRECY, OF_POP3_IMAP, FOR_ALL,   .step = NULL },
+    { MECHANISM_APOP,               NEEDS_STAMP,   OF_POP3,      FOR_ALL,   .step = NULL },
 };
 /* clang-format on */
 enum { ROWS = sizeof mechanisms / sizeof *mechanisms };
@@ -114,9 +117,9 @@ enum sasl_standing sasl_stand(const struct sasl_mechanism *row, const struct sas
 
 struct sasl_scene sasl_scene(struct session *s, enum protocol_kind protocol)
 {
-    return (struct sasl_scene){ .settings = s->env.settings, .service = s->env.service, .peer = s->env.peer, .local = s->env.local, .session = session_name(s),
-        .protocol = protocol, .tls = s->is_secured ? &s->tls : NULL, .offers = s->env.offers, .random = &s->random,
-        .now = session_wall(s) };
+    return (struct sasl_scene){ .settings = s->env.settings, .service = s->env.service, .peer = s->env.peer, .local = s->env.local,
+        .session = session_name(s), .protocol = protocol, .tls = s->is_secured ? &s->tls : NULL, .offers = s->env.offers,
+        .random = &s->random, .now = session_wall(s) };
 }
 
 /* ---- what the steps share --------------------------------------------------------------------------------------------- */

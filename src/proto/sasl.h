@@ -97,6 +97,6 @@ bool sasl_is_name(struct slice s); /* not empty, valid UTF-8 (C087), no control 
 /* The name in an AUTH that is refused for want of TLS, so that its owner can be told; the password beside it is neither looked at nor
  * kept.  NO_SLICE: none. */
 struct slice sasl_typed_name(struct slice mechanism, struct slice initial, struct arena *arena);
-/* "<...>" in the form of a msg-id (RFC 1939 7, RFC 2195 2), never given twice: the session's number is unique while the server runs,
- * the time tells runs apart, and 128 random bits make it a challenge that nobody foresees (C085). */
+/* "<...>" in the form of a msg-id (RFC 1939 7, RFC 2195 2), never given twice: the session's number is unique while the server runs, the
+ * time tells runs apart, and what stands between comes from the session's random seed, so that nobody foresees it (C085). */
 MUST_USE enum status sasl_stamp(const struct sasl_scene *scene, struct arena *arena, struct slice *out_stamp);
