@@ -66,10 +66,12 @@ static bool read_first(struct scram *scram, const char *secret, char *nonce, siz
 {
     char *salt = strstr(scram->server_first, ",s="), *rounds = strstr(scram->server_first, ",i=");
     struct buf octets = BUF(64);
+    uint64_t count = 0;
     bool fine = strncmp(scram->server_first, "r=", 2) == 0 && salt && rounds > salt &&
+                slice_number(slice_of(rounds + 3), 10000000, &count) == STATUS_OK &&
                 base64_decode(&octets, (struct slice){ salt + 3, (size_t)(rounds - salt) - 3 }) == STATUS_OK &&
                 PKCS5_PBKDF2_HMAC(secret, (int)strlen(secret), (const unsigned char *)octets.ptr, (int)octets.len,
-                    atoi(rounds + 3), EVP_sha256(), (int)DIGEST, scram->salted) == 1;
+                    (int)count, EVP_sha256(), (int)DIGEST, scram->salted) == 1;
     if (fine)
         snprintf(nonce, size, "%.*s", (int)(salt - scram->server_first) - 2, scram->server_first + 2);
     buf_done(&octets);
