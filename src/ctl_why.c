@@ -208,7 +208,8 @@ static void print_paragraph(const char *heading, const char *text)
     printf("  %s\n", heading);
     while (rest.len > 0) {
         bool space = *rest.ptr == ' ';
-        rest = slice_from(rest, space);
+        while (rest.len > 0 && *rest.ptr == ' ')
+            rest = slice_from(rest, 1);
         if (rest.len == 0)
             break;
         struct slice piece = take_piece(&rest);
