@@ -141,8 +141,12 @@ static void begin_key(struct task *task)
     if (device && login->authzid.len > 0 &&
         directory_login(&task->keeper->directory, login->authzid) != device->account)
         device = NULL;
-    if (!login->try_devices || !device)
-        login_found(task, 0, 0, login->try_devices ? "unknown-key" : "key-without-tls");
+    if (!login->try_devices)
+        login_found(task, 0, 0, "key-without-tls");
+    else if (!task->keeper->settings->auth_client_certificates)
+        login_found(task, 0, 0, "keys-not-allowed");
+    else if (!device)
+        login_found(task, 0, 0, "unknown-key");
     else
         login_found(task, device->account->id, device->id, NULL);
 }

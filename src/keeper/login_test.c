@@ -395,6 +395,14 @@ static void test_keys(void **state)
     assert_int_equal(plain(h, "carol", ""), LOGIN_WRONG);
     assert_int_equal(SCRAM("carol", "", S256), LOGIN_WRONG);
     assert_int_equal(digest(h, "carol", "", MECHANISM_CRAM_MD5, true), LOGIN_WRONG);
+    house_stop(h);
+    h->settings->auth_client_certificates = false; /* whatever a gate says */
+    house_start(h);
+    assert_int_equal(house_ask(h, END_USER, next_session++, &login).login.verdict, LOGIN_WRONG);
+    house_stop(h);
+    h->settings->auth_client_certificates = true;
+    house_start(h);
+    assert_int_equal(house_ask(h, END_USER, next_session++, &login).login.verdict, LOGIN_OK);
     struct ask revoke = { .kind = ASK_DEVICE_REVOKE, .fd = -1, .device_revoke = { S("carol@our.test"), S("laptop") } };
     assert_ok(house_ask(h, END_CTL, 0, &revoke).status);
     assert_int_equal(house_ask(h, END_USER, next_session++, &login).login.verdict, LOGIN_WRONG);

@@ -1,7 +1,8 @@
 /* vault_crypt.c - password hashes that came from elsewhere.
  *
- * They are taken as they are, checked with crypt(3) or libsodium, and replaced by our own at the next login.  How long a
- * check takes stands in the hash itself: it is read before anything is computed. */
+ * They are taken as they are, checked with crypt(3) or libsodium, and replaced by our own at the next login.  Until then
+ * a wrong password takes the time of its hash: the one account whose name a clock can find (C074).  How long a check takes
+ * stands in the hash itself: it is read before anything is computed. */
 #include <crypt.h>
 #include <sodium.h>
 #include <string.h>
