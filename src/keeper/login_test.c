@@ -9,11 +9,15 @@
 #define S256  .mechanism = MECHANISM_SCRAM_SHA_256
 #define S1    .mechanism = MECHANISM_SCRAM_SHA_1
 
-static uint64_t next_session = 1;
+static uint64_t fresh(void)
+{
+    static uint64_t session = 1;
+    return session++;
+}
 
 static uint8_t scram(struct house *h, const struct scram_try *try)
 {
-    struct answer answer = client_scram(h, END_USER, next_session++, try);
+    struct answer answer = client_scram(h, END_USER, fresh(), try);
     assert_ok(answer.status);
     return answer.login.verdict;
 }
@@ -22,13 +26,13 @@ static uint8_t scram(struct house *h, const struct scram_try *try)
 
 static uint8_t plain(struct house *h, const char *name, const char *secret)
 {
-    return house_login(h, END_USER, next_session++, name, secret, PROTOCOL_POP3, LAN).verdict;
+    return house_login(h, END_USER, fresh(), name, secret, PROTOCOL_POP3, LAN).verdict;
 }
 
 static uint8_t digest(struct house *h, const char *name, const char *secret, uint8_t mechanism, bool encrypted)
 {
     struct answer answer =
-        client_digest(h, next_session++, name, secret, mechanism, mechanism == MECHANISM_APOP ? PROTOCOL_POP3 : PROTOCOL_SMTP, encrypted);
+        client_digest(h, fresh(), name, secret, mechanism, mechanism == MECHANISM_APOP ? PROTOCOL_POP3 : PROTOCOL_SMTP, encrypted);
     assert_ok(answer.status);
     return answer.login.verdict;
 }
@@ -136,9 +140,9 @@ static void test_C075_names_do_not_show(void **state)
     struct house *h = *state;
     static const char *const names[] = { "alice", "nobody", "NOBODY@our.test", "nobody@else.test", "n\xC3\xB6@our.test", "\"q q\"@our.test" };
     for (uint8_t m = MECHANISM_SCRAM_SHA_1; m <= MECHANISM_SCRAM_SHA_256_PLUS; m++) {
-        struct answer_scram known = begin(h, next_session++, "alice@our.test", m);
+        struct answer_scram known = begin(h, fresh(), "alice@our.test", m);
         for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-            struct answer_scram one = begin(h, next_session++, names[i], m), two = begin(h, next_session++, names[i], m);
+            struct answer_scram one = begin(h, fresh(), names[i], m), two = begin(h, fresh(), names[i], m);
             assert_true(slice_equal(one.salt, two.salt));
             assert_false(slice_equal(one.nonce, two.nonce));
             assert_int_equal(one.rounds, known.rounds);
@@ -148,10 +152,10 @@ static void test_C075_names_do_not_show(void **state)
         }
     }
     /* With and without the default domain, as for one that exists. */
-    struct answer_scram before = begin(h, next_session++, "nobody", MECHANISM_SCRAM_SHA_256);
-    assert_true(slice_equal(begin(h, next_session++, "Nobody@our.test", MECHANISM_SCRAM_SHA_256).salt, before.salt));
+    struct answer_scram before = begin(h, fresh(), "nobody", MECHANISM_SCRAM_SHA_256);
+    assert_true(slice_equal(begin(h, fresh(), "Nobody@our.test", MECHANISM_SCRAM_SHA_256).salt, before.salt));
     restart(h);
-    assert_true(slice_equal(begin(h, next_session++, "nobody", MECHANISM_SCRAM_SHA_256).salt, before.salt));
+    assert_true(slice_equal(begin(h, fresh(), "nobody", MECHANISM_SCRAM_SHA_256).salt, before.salt));
 }
 
 static void test_C073_one_answer_for_all(void **state)
@@ -162,10 +166,10 @@ static void test_C073_one_answer_for_all(void **state)
     assert_ok(house_ask(h, END_CTL, 0, &off).status);
     static const char *const names[] = { "alice", "nobody", "off@our.test" };
     for (size_t i = 0; i < 3; i++) {
-        struct answer got[] = { client_scram(h, END_USER, next_session++, &(struct scram_try){ names[i], "wrong", S256 }),
-            client_scram(h, END_USER, next_session++, &(struct scram_try){ names[i], "secret-off", S256 }),
-            client_digest(h, next_session++, names[i], "wrong", MECHANISM_CRAM_MD5, PROTOCOL_SMTP, true),
-            client_digest(h, next_session++, names[i], "wrong", MECHANISM_APOP, PROTOCOL_POP3, true) };
+        struct answer got[] = { client_scram(h, END_USER, fresh(), &(struct scram_try){ names[i], "wrong", S256 }),
+            client_scram(h, END_USER, fresh(), &(struct scram_try){ names[i], "secret-off", S256 }),
+            client_digest(h, fresh(), names[i], "wrong", MECHANISM_CRAM_MD5, PROTOCOL_SMTP, true),
+            client_digest(h, fresh(), names[i], "wrong", MECHANISM_APOP, PROTOCOL_POP3, true) };
         for (size_t k = 0; k < sizeof got / sizeof *got; k++) {
             assert_ok(got[k].status);
             assert_int_equal(got[k].login.verdict, LOGIN_WRONG);
@@ -229,9 +233,9 @@ static void test_C088_lengths_are_bounded(void **state)
     assert_int_equal(plain(h, "alice", octets), LOGIN_WRONG);
     static const size_t sizes[] = { 1, 19, 21, 31, 33, 64 };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        assert_status(STATUS_MALFORMED, client_scram(h, END_USER, next_session++, &(struct scram_try){ "alice", "secret-alice", S256, .proof_size = sizes[i] }).status);
+        assert_status(STATUS_MALFORMED, client_scram(h, END_USER, fresh(), &(struct scram_try){ "alice", "secret-alice", S256, .proof_size = sizes[i] }).status);
     /* The other hash's. */
-    assert_status(STATUS_MALFORMED, client_scram(h, END_USER, next_session++, &(struct scram_try){ "alice", "secret-alice", S256, .proof_size = 20 }).status);
+    assert_status(STATUS_MALFORMED, client_scram(h, END_USER, fresh(), &(struct scram_try){ "alice", "secret-alice", S256, .proof_size = 20 }).status);
     /* First halves cost little; still a session gets no more than it can need. */
     struct answer answer = { .status = STATUS_OK };
     uint32_t begun = 0;
@@ -317,12 +321,12 @@ static void test_C110_without_tls(void **state)
     struct ask external = { .kind = ASK_LOGIN_KEY, .fd = -1,
         .login_key = { .key = S("0123456789abcdef0123456789abcdef"),
             .from = { .session = S("s"), .peer = house_ip(OTHER), .protocol = PROTOCOL_POP3, .mechanism = MECHANISM_EXTERNAL } } };
-    assert_int_equal(house_ask(h, END_USER, next_session++, &external).login.verdict, LOGIN_WRONG);
+    assert_int_equal(house_ask(h, END_USER, fresh(), &external).login.verdict, LOGIN_WRONG);
     external.login_key.from.encrypted = 1;
     external.login_key.from.device_only = 1; /* TLS 1.0 */
-    assert_int_equal(house_ask(h, END_USER, next_session++, &external).login.verdict, LOGIN_WRONG);
+    assert_int_equal(house_ask(h, END_USER, fresh(), &external).login.verdict, LOGIN_WRONG);
     external.login_key.from.device_only = 0;
-    assert_int_equal(house_ask(h, END_USER, next_session++, &external).login.verdict, LOGIN_OK);
+    assert_int_equal(house_ask(h, END_USER, fresh(), &external).login.verdict, LOGIN_OK);
     house_stop(h);
     one_network(h, "192.0.2.0/24", &h->settings->auth_plaintext_networks);
     house_start(h);
@@ -380,17 +384,17 @@ static void test_keys(void **state)
     assert_int_equal(devices.device_list.rows.count, 1);
     assert_text(one, row_of(struct device_row, devices.device_list.rows, 0)->key);
     struct ask login = key_of(one, "");
-    struct answer answer = house_ask(h, END_USER, next_session++, &login);
+    struct answer answer = house_ask(h, END_USER, fresh(), &login);
     assert_int_equal(answer.login.verdict, LOGIN_OK);
     assert_text("carol@our.test", answer.login.address);
     login = key_of(other, "");
-    assert_int_equal(house_ask(h, END_USER, next_session++, &login).login.verdict, LOGIN_WRONG);
+    assert_int_equal(house_ask(h, END_USER, fresh(), &login).login.verdict, LOGIN_WRONG);
     login = key_of(other, "carol@our.test");
-    assert_int_equal(house_ask(h, END_USER, next_session++, &login).login.verdict, LOGIN_WRONG);
+    assert_int_equal(house_ask(h, END_USER, fresh(), &login).login.verdict, LOGIN_WRONG);
     login = key_of(one, "bob@our.test");
-    assert_int_equal(house_ask(h, END_USER, next_session++, &login).login.verdict, LOGIN_WRONG);
+    assert_int_equal(house_ask(h, END_USER, fresh(), &login).login.verdict, LOGIN_WRONG);
     login = key_of(one, "carol");
-    assert_int_equal(house_ask(h, END_USER, next_session++, &login).login.verdict, LOGIN_OK);
+    assert_int_equal(house_ask(h, END_USER, fresh(), &login).login.verdict, LOGIN_OK);
     /* No secret goes with it, not even an empty one. */
     assert_int_equal(plain(h, "carol", ""), LOGIN_WRONG);
     assert_int_equal(SCRAM("carol", "", S256), LOGIN_WRONG);
@@ -398,14 +402,14 @@ static void test_keys(void **state)
     house_stop(h);
     h->settings->auth_client_certificates = false; /* whatever a gate says */
     house_start(h);
-    assert_int_equal(house_ask(h, END_USER, next_session++, &login).login.verdict, LOGIN_WRONG);
+    assert_int_equal(house_ask(h, END_USER, fresh(), &login).login.verdict, LOGIN_WRONG);
     house_stop(h);
     h->settings->auth_client_certificates = true;
     house_start(h);
-    assert_int_equal(house_ask(h, END_USER, next_session++, &login).login.verdict, LOGIN_OK);
+    assert_int_equal(house_ask(h, END_USER, fresh(), &login).login.verdict, LOGIN_OK);
     struct ask revoke = { .kind = ASK_DEVICE_REVOKE, .fd = -1, .device_revoke = { S("carol@our.test"), S("laptop") } };
     assert_ok(house_ask(h, END_CTL, 0, &revoke).status);
-    assert_int_equal(house_ask(h, END_USER, next_session++, &login).login.verdict, LOGIN_WRONG);
+    assert_int_equal(house_ask(h, END_USER, fresh(), &login).login.verdict, LOGIN_WRONG);
 }
 
 /* ---- changes ------------------------------------------------------------------------------------------------------
@@ -439,14 +443,14 @@ static void test_cost_grows_and_sessions_live_on(void **state)
     h->settings->auth_hash_cost = 2;
     house_start(h);
     /* What has the old rounds is asked for with them. */
-    assert_int_equal(begin(h, next_session++, "alice", MECHANISM_SCRAM_SHA_256).rounds, 4096);
-    assert_int_equal(begin(h, next_session++, "nobody", MECHANISM_SCRAM_SHA_256).rounds, 4096); /* C075: all have them */
+    assert_int_equal(begin(h, fresh(), "alice", MECHANISM_SCRAM_SHA_256).rounds, 4096);
+    assert_int_equal(begin(h, fresh(), "nobody", MECHANISM_SCRAM_SHA_256).rounds, 4096); /* C075: all have them */
     assert_int_equal(SCRAM("alice", "secret-alice", S256), LOGIN_OK);
-    uint64_t session = next_session++;
+    uint64_t session = fresh();
     assert_int_equal(house_login(h, END_USER, session, "alice", "secret-alice", PROTOCOL_POP3, LAN).verdict, LOGIN_OK);
-    for (int i = 0; i < 400 && begin(h, next_session++, "alice", MECHANISM_SCRAM_SHA_256).rounds == 4096; i++)
+    for (int i = 0; i < 400 && begin(h, fresh(), "alice", MECHANISM_SCRAM_SHA_256).rounds == 4096; i++)
         usleep(5000);
-    assert_int_equal(begin(h, next_session++, "alice", MECHANISM_SCRAM_SHA_256).rounds, 10000);
+    assert_int_equal(begin(h, fresh(), "alice", MECHANISM_SCRAM_SHA_256).rounds, 10000);
     assert_int_equal(house_messages(h, session), 0); /* the session is still hers */
     for (int i = 0; i < 2; i++) {
         assert_int_equal(SCRAM("alice", "secret-alice", S256), LOGIN_OK);
@@ -464,7 +468,7 @@ static void test_old_stores(void **state)
 {
     struct house *h = *state;
     const char *secret = DEVICE("alice@our.test", "phone", .rights = RIGHTS_ALL);
-    uint32_t alice = house_login(h, END_USER, next_session++, "alice", "secret-alice", PROTOCOL_POP3, LAN).account;
+    uint32_t alice = house_login(h, END_USER, fresh(), "alice", "secret-alice", PROTOCOL_POP3, LAN).account;
     house_stop(h);
     struct store *store;
     struct buf why = BUF(256);
@@ -480,7 +484,7 @@ static void test_old_stores(void **state)
     store_close(store);
     buf_done(&why);
     house_start(h);
-    struct answer_scram known = begin(h, next_session++, "alice", MECHANISM_SCRAM_SHA_256), unknown = begin(h, next_session++, "nobody", MECHANISM_SCRAM_SHA_256);
+    struct answer_scram known = begin(h, fresh(), "alice", MECHANISM_SCRAM_SHA_256), unknown = begin(h, fresh(), "nobody", MECHANISM_SCRAM_SHA_256);
     assert_int_equal(known.rounds, unknown.rounds);
     assert_int_equal(known.salt.len, unknown.salt.len);
     assert_int_equal(SCRAM("alice", "secret-alice", S256), LOGIN_WRONG); /* nothing to check it against, but ... */
