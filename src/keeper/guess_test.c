@@ -223,6 +223,35 @@ static void test_C082_what_is_known_again_is_one_accounts(void **state)
     assert_int_equal(house_login(h, END_USER, session++, "alice", "another", PROTOCOL_POP3, LAN).verdict, LOGIN_WRONG);
 }
 
+/* A login whose hash is renewed in the background, and a new password at the same moment: the new one stands. */
+static void test_C093_a_rehash_undoes_no_change(void **state)
+{
+    struct house *h = *state;
+    char old[32] = "secret-alice", new[32];
+    uint64_t session = 1;
+    for (int i = 0; i < 12; i++) {
+        house_stop(h);
+        h->settings->auth_hash_cost = 1 + (uint32_t)(i + 1) % 2; /* another one each time: every login renews */
+        house_start(h);
+        snprintf(new, sizeof new, "password %d", i);
+        struct ask login = { .kind = ASK_LOGIN, .fd = -1, .login = { S("alice"), slice_of(old), .from = from_of(MECHANISM_PLAIN) } };
+        struct ask change = { .kind = ASK_ACCOUNT_PASSWORD, .fd = -1, .account_password = { S("alice@our.test"), slice_of(new), 0 } };
+        uint32_t first = house_put(h, END_USER, session++, &login);
+        if (i % 3 == 0)
+            assert_ok(house_get(h, END_USER, first).status);
+        assert_ok(house_ask(h, END_CTL, 0, &change).status);
+        if (i % 3 != 0)
+            assert_ok(house_get(h, END_USER, first).status);
+        for (int again = 0; again < 2; again++) {
+            assert_int_equal(house_login(h, END_USER, session++, "alice", old, PROTOCOL_POP3, LAN).verdict, LOGIN_WRONG);
+            assert_int_equal(house_login(h, END_USER, session++, "alice", new, PROTOCOL_POP3, LAN).verdict, LOGIN_OK);
+            house_stop(h);
+            house_start(h);
+        }
+        memcpy(old, new, sizeof old);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +262,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_C074_C075_time_of_salts, house_setup, house_teardown),
         cmocka_unit_test_setup_teardown(test_C074_C075_time_of_proofs, house_setup, house_teardown),
         cmocka_unit_test_setup_teardown(test_C042_C043_C044_odd_names_are_octets, house_setup, house_teardown),
+        cmocka_unit_test_setup_teardown(test_C093_a_rehash_undoes_no_change, house_setup, house_teardown),
         cmocka_unit_test_setup_teardown(test_C082_what_is_known_again_is_one_accounts, house_setup, house_teardown),
     };
     return cmocka_run_group_tests_name("guess", tests, NULL, NULL);
