@@ -12,6 +12,7 @@
 #include "mail/dot.h"
 #include "mail/header.h"
 #include "mail/pack.h"
+#include "mail/precis.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -54,6 +55,29 @@ static void try_address(struct slice in, bool path, struct arena *a)
     must(rest.len <= in.len && rest.ptr + rest.len == in.ptr + in.len);
     must(utf8 || !address.needs_utf8);
     check_address(&address, a);
+}
+
+/* Names and passwords are bounded, and prepared once for all (RFC 8264 7). */
+static void try_prepare(struct slice in, struct arena *a)
+{
+    enum status (*const profiles[])(struct slice, struct secret *) = { precis_password, precis_saslprep };
+    struct slice name, same;
+    if (precis_name(in, a, &name) == STATUS_OK) {
+        must(name.len > 0 && name.len <= LIMIT_SECRET + LIMIT_DOMAIN && slice_is_utf8(name));
+        /* An address is a key now, which has no quotes any more. */
+        if (slice_find(name, '@') == name.len) {
+            is_fine(precis_name(name, a, &same));
+            must(slice_equal(name, same));
+        }
+    }
+    for (size_t at = 0; at < sizeof profiles / sizeof profiles[0]; at++) {
+        struct secret first, second;
+        if (profiles[at](in, &first) != STATUS_OK)
+            continue;
+        must(first.len > 0 && first.len <= 4 * in.len && slice_is_utf8(secret_slice(&first)));
+        is_fine(profiles[at](secret_slice(&first), &second));
+        must(slice_equal(secret_slice(&first), secret_slice(&second)));
+    }
 }
 
 static enum status each_address(void *context, struct slice address)
@@ -239,7 +263,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct arena a = ARENA(4 << 20);
     switch (data[0] % 11) {
     case 0: try_address(in, true, &a); break;
-    case 1: try_address(in, false, &a); break;
+    case 1:
+        try_address(in, false, &a);
+        try_prepare(in, &a);
+        break;
     case 2: try_scan(in, &cuts, &a); break;
     case 3: try_list(in, &a); break;
     case 4:

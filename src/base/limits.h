@@ -110,14 +110,14 @@
 #define LIMIT_FAILURE_AGE 900000       /* ms without a failure, then all is forgotten */
 #define LIMIT_FAILURES_KNOWN 200000u   /* names and addresses remembered, 100 octets each; beyond it only what is known already is counted */
 #define LIMIT_SPRAY_NAMES 10u          /* names under which one password fails, or that fail from one network, before it is no accident (C076) */
-#define LIMIT_SPRAY_AGE 3600000        /* ms in which they count */
+#define LIMIT_SPRAY_AGE 3600000        /* ms in which names count for one password; for a network it is LIMIT_FAILURE_AGE */
 #define LIMIT_SPRAYS 16384u            /* failed passwords remembered by their keyed fingerprint: 72 octets each; the least suspicious make room */
-#define LIMIT_SOURCES 50000u           /* networks of failures remembered: 130 octets each */
+#define LIMIT_SOURCES 50000u           /* networks of failures remembered: 160 octets each */
 #define LIMIT_SPRAY_DELAY 2000         /* ms that logins from unknown places wait in a network of many names, and during a storm */
 #define LIMIT_UNKNOWN_RATE 120u        /* failures a minute of names that nobody has: more is a storm */
 #define LIMIT_PLACE_AGE 7776000000     /* ms that a place is remembered from which an account was used: 90 days */
 #define LIMIT_PLACES_ACCOUNT 64u       /* such places of one account: the latest */
-#define LIMIT_PLACES 400000u           /* and of all: 150 octets each */
+#define LIMIT_PLACES 400000u           /* and of all: 200 octets each */
 
 /* Refusals, for `ekirei why`: in memory, 300 octets each */
 #define LIMIT_REFUSALS 20000u          /* rows of what the keeper refused to accounts; the oldest goes first */

@@ -127,7 +127,7 @@ static enum status enforce_name(struct points *points)
         return STATUS_MALFORMED;
     lower(points);
     normalize(UNINORM_NFC, points);
-    return each_word(points, codepoint_bidi) ? STATUS_OK : STATUS_MALFORMED;
+    return each_word(points, is_identifier) && each_word(points, codepoint_bidi) ? STATUS_OK : STATUS_MALFORMED;
 }
 
 static enum status put_name(struct points *points, size_t typed, struct arena *a, struct slice *out_name)

@@ -1,7 +1,7 @@
 /* precis.h - names and passwords in the one form in which they are compared (RFC 8265), and SASLprep (RFC 4013).
  *
- * The same text typed on two keyboards gives the same octets: width, case and composition are evened out.  All
- * of these are idempotent.  Input beyond LIMIT_SECRET octets, and output beyond LIMIT_SECRET or four times the input,
+ * The same text typed on two keyboards gives the same octets: width, case and composition are evened out.  What comes
+ * out stays as it is when prepared again (but for addresses whose local part needs quotes: the key has none).  Input beyond LIMIT_SECRET octets, and output beyond LIMIT_SECRET or four times the input,
  * is TOO_BIG; what the profile forbids, invalid UTF-8, and what comes out empty is MALFORMED. */
 #pragma once
 

@@ -218,6 +218,8 @@ static void test_C088_growth_is_bounded(void **state)
 static void test_every_code_point(void **state)
 {
     struct secret got, again;
+    struct arena arena = ARENA(4096);
+    struct slice name, same;
     (void)state;
     for (uint32_t point = 0x80; point < 0x30000; point++) {
         if (point >= 0xd800 && point < 0xe000)
@@ -242,12 +244,19 @@ static void test_every_code_point(void **state)
             if (status != STATUS_OK || !slice_equal(secret_slice(&got), secret_slice(&again)))
                 fail_msg("U+%04X is not stable in SASLprep: %s", point, status_name(status));
         }
+        if (precis_name(typed, &arena, &name) == STATUS_OK) {
+            enum status status = precis_name(name, &arena, &same);
+            if (status != STATUS_OK || !slice_equal(name, same))
+                fail_msg("U+%04X is not stable in a name: %s", point, status_name(status));
+        }
+        arena_reset(&arena);
         if (precis_password(typed, &got) == STATUS_OK) {
             enum status status = precis_password(secret_slice(&got), &again);
             if (status != STATUS_OK || !slice_equal(secret_slice(&got), secret_slice(&again)))
                 fail_msg("U+%04X is not stable in a password: %s", point, status_name(status));
         }
     }
+    arena_done(&arena);
 }
 
 int main(void)
