@@ -20,6 +20,7 @@
 #define TIME(n, m, p, r, h)      { ROW(n, p, "time", r, h), KIND_TIME, AT(m, msec), 0 }
 #define SIZE(n, m, p, r, h)      { ROW(n, p, "size", r, h), KIND_SIZE, AT(m, uint64_t), 0 }
 #define WORD(n, m, p, r, f, h)   { ROW(n, p, "word", r, h), KIND_WORD, AT(m, uint32_t), (f) }
+#define WORDS(n, m, p, r, f, h)  { ROW(n, p, "list of words", r, h), KIND_WORDS, AT(m, uint32_t), (f) }
 #define PATHS(n, m, p, h)        { ROW(n, p, "list of files", "PEM files", h), KIND_PATHS, AT(m, struct slices), 0 }
 #define ADDRESSES(n, m, p, h)    { ROW(n, p, "list of addresses", "IPv4, IPv6", h), KIND_ADDRESSES, AT(m, struct slices), 0 }
 #define SERVERS(n, m, p, h)      { ROW(n, p, "list of address[:port]", "IPv4, IPv6", h), KIND_SERVERS, AT(m, struct slices), 0 }
@@ -44,6 +45,7 @@ static const struct config_setting table[] = {
     YESNO("auth.apop_without_tls",  auth_apop_without_tls, "no", "take APOP without TLS from anywhere (device passwords only)"),
     YESNO("auth.throttle",          auth_throttle, "yes", "delay and ban addresses that fail to log in"),
     NUMBER("auth.hash_cost",        auth_hash_cost, "5", "steps", "1-10", "work that one password hash takes; 1 is for tests"),
+    WORDS("auth.mechanisms",        auth_mechanisms, "pass, plain, login, apop, cram-md5, scram-sha-1, scram-sha-256, scram-sha-1-plus, scram-sha-256-plus, oauthbearer, xoauth2, external", "pass|plain|login|apop|cram-md5|scram-sha-1|scram-sha-256|scram-sha-1-plus|scram-sha-256-plus|oauthbearer|xoauth2|external", 1, "ways of logging in that are there at all; which of them a connection sees is in docs/mechanisms.md"),
     YESNO("auth.scram_sha1",        auth_scram_sha1, "no", "SCRAM-SHA-1 with people's passwords, too: for clients that know nothing newer; a stolen verifier is guessed more easily"),
     YESNO("auth.client_certificates", auth_client_certificates, "no", "ask clients for a certificate, so that a key can log in (EXTERNAL); some mail programs then ask their users"),
     YESNO("auth.notices",           auth_notices, "yes", "mail owners of accounts: a password came in clear, mail was checked from a new place and may be sent from there"),

@@ -153,6 +153,33 @@ static enum status word_print(struct buf *out, const struct config_setting *sett
     must_failed("a value outside its words", __FILE__, __LINE__);
 }
 
+/* A list of them; each is a bit. */
+static enum status words_put(uint32_t *out_set, const struct config_setting *setting, struct slice text, struct buf *why)
+{
+    struct slice item;
+    uint32_t set = 0, word;
+    while (slice_cut(&text, ',', &item)) {
+        TRY(word_put(&word, setting, slice_trim(item), why));
+        set |= 1u << word;
+    }
+    *out_set = set;
+    return STATUS_OK;
+}
+
+static enum status words_print(struct buf *out, const struct config_setting *setting, uint32_t set)
+{
+    struct slice words = slice_of(setting->row.range), word;
+    bool first = true;
+    for (uint32_t at = setting->first; slice_cut(&words, '|', &word); at++) {
+        if (!(set & 1u << at))
+            continue;
+        TRY(buf_put(out, first ? NO_SLICE : S(", ")));
+        TRY(buf_put(out, word));
+        first = false;
+    }
+    return STATUS_OK;
+}
+
 /* ---- lists ---- */
 
 /* address, address:port, [address]:port; the port may be needed, allowed or forbidden. */
@@ -388,6 +415,8 @@ enum status config_value_put(
         return STATUS_OK;
     case KIND_WORD:
         return word_put(at, setting, text, why);
+    case KIND_WORDS:
+        return words_put(at, setting, text, why);
     case KIND_PATHS:
     case KIND_ADDRESSES:
     case KIND_SERVERS:
@@ -418,6 +447,8 @@ enum status config_value_print(const struct settings *settings, const struct con
         return buf_put(out, *(const bool *)at ? S("yes") : S("no"));
     case KIND_WORD:
         return word_print(out, setting, *(const uint32_t *)at);
+    case KIND_WORDS:
+        return words_print(out, setting, *(const uint32_t *)at);
     case KIND_PATHS:
     case KIND_ADDRESSES:
     case KIND_SERVERS:

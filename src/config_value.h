@@ -14,6 +14,7 @@ enum config_kind {
     KIND_TIME,      /* msec */
     KIND_SIZE,      /* uint64_t octets */
     KIND_WORD,      /* uint32_t: `first` + place within the range's words */
+    KIND_WORDS,     /* uint32_t: a set of 1 << (`first` + place within the range's words) */
     KIND_PATHS,     /* struct slices */
     KIND_ADDRESSES, /* struct slices: addresses without port */
     KIND_SERVERS,   /* struct slices: address[:port] */
@@ -26,7 +27,7 @@ struct config_setting {
     struct config_row row;
     enum config_kind kind;
     uint16_t at;    /* offset within struct settings */
-    uint32_t first; /* KIND_WORD: value of the first word */
+    uint32_t first; /* KIND_WORD: value of the first word; KIND_WORDS: its bit */
 };
 
 /* On failure the settings are as before, and `why` says what would be right. */

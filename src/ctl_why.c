@@ -42,6 +42,7 @@ static const struct detail {
     { "not-yet",            { "the token's time has not begun: look at the clocks", "トークンの有効期間前です。時計を確かめてください" } },
     { "inactive",           { "the issuer says that the token is no longer good", "発行元によればトークンはすでに無効です" } },
     { "scram-nonce",        { "the login did not continue what this session had begun", "このセッションで始めたログインの続きではありません" } },
+    { "mechanism-off",      { "this way of logging in is switched off (auth.mechanisms)", "この認証方式は無効になっています (auth.mechanisms)" } },
     { "busy",               { "too many logins to check at once", "確認待ちのログインが多すぎます" } },
     { "login-delay",        { "sooner after the last login than pop3.login_delay permits", "前回のログインから pop3.login_delay が過ぎていません" } },
     { "failed-login",       { "a login had failed in this session, which then may not use a lease", "このセッションでログインに失敗したため、POP before SMTP は使えません" } },

@@ -76,6 +76,7 @@ enum mechanism {
     MECHANISM_OAUTHBEARER, MECHANISM_XOAUTH2, MECHANISM_EXTERNAL,
     MECHANISM_COUNT
 };
+#define MECHANISMS_ALL ((1u << MECHANISM_COUNT) - 2u)
 const char *mechanism_name(enum mechanism mechanism); /* "PASS", "PLAIN", "SCRAM-SHA-256-PLUS"; "none" for no mechanism */
 
 /* Rights of a credential: a set.  A person's password has all but RIGHT_INTERNAL_ONLY, which takes away. */

@@ -34,6 +34,7 @@ struct settings {
     bool auth_apop_without_tls;
     bool auth_throttle;
     uint32_t auth_hash_cost;          /* 1 to 10 */
+    uint32_t auth_mechanisms;         /* set of 1 << enum mechanism that may be used */
     bool auth_scram_sha1;             /* SCRAM-SHA-1 for people's passwords, too */
     bool auth_client_certificates;    /* ask for them, for EXTERNAL */
     bool auth_notices;                /* mail owners about their logins */

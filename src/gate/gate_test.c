@@ -42,7 +42,7 @@ static struct settings *make_settings(void)
     assert_ok(network_parse(S("127.0.0.2"), &devices));
     *settings = (struct settings){ .arena = ARENA(4096), .holders = 1, .hostname = S("mail.acc.test"), .connections_per_address = GUESTS,
         .connections = 100, .timeout_command = MINUTES(5), .message_size_limit = 1 << 20, .message_recipients = 100, .log_level = LOG_ERROR,
-        .legacy_networks = { &devices, 1 }, .auth_plaintext_networks = { &devices, 1 } };
+        .auth_mechanisms = MECHANISMS_ALL, .legacy_networks = { &devices, 1 }, .auth_plaintext_networks = { &devices, 1 } };
     return settings;
 }
 

@@ -171,11 +171,13 @@ static void accept_login(struct task *task, struct account *account, struct devi
     task_answer(task, STATUS_OK);
 }
 
-static const char *reason_against(
-    const struct login *login, const struct account *account, const struct device *device)
+static const char *reason_against(const struct settings *settings, const struct login *login,
+    const struct account *account, const struct device *device)
 {
     if (login->reason)
         return login->reason; /* found before */
+    if (!(settings->auth_mechanisms & BIT(login->mechanism)))
+        return "mechanism-off"; /* a session of before SIGHUP, or a gate that lies */
     if (!account)
         return "unknown-name";
     if (!login->right)
@@ -197,7 +199,7 @@ void login_judge(struct task *task)
     }
     if (login->remade.count > 0 && account && task->status == STATUS_OK)
         rehash_devices(keeper, account, &login->remade);
-    login->reason = reason_against(login, account, device);
+    login->reason = reason_against(keeper->settings, login, account, device);
     if (login->reason) {
         refuse_wrong(task);
         return;

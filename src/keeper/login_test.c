@@ -564,6 +564,22 @@ static void test_offers_wait_for_a_change(void **state)
     house_put(h, END_USER, 0, &ask); /* and one waits while the keeper stops */
 }
 
+/* auth.mechanisms: the keeper holds to it, too. */
+static void test_mechanisms_that_are_switched_off(void **state)
+{
+    struct house *h = *state;
+    struct ask login = { .kind = ASK_LOGIN,
+        .fd = -1,
+        .login = { S("carol"), S("secret-carol"), NO_SLICE,
+            { .session = S("s"), .peer = house_ip(LAN), .protocol = PROTOCOL_SMTP, .mechanism = MECHANISM_PLAIN, .encrypted = 1 } } };
+    house_stop(h);
+    h->settings->auth_mechanisms = MECHANISMS_ALL & ~(1u << MECHANISM_LOGIN);
+    house_start(h);
+    assert_int_equal(house_ask(h, END_USER, fresh(), &login).login.verdict, LOGIN_OK);
+    login.login.from.mechanism = MECHANISM_LOGIN;
+    assert_int_equal(house_ask(h, END_USER, fresh(), &login).login.verdict, LOGIN_WRONG);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -587,6 +603,7 @@ int main(void)
         HOUSE(test_old_stores),
         HOUSE(test_imported_hashes),
         HOUSE(test_offers_wait_for_a_change),
+        HOUSE(test_mechanisms_that_are_switched_off),
     };
     return cmocka_run_group_tests_name("login", tests, NULL, NULL);
 }

@@ -22,6 +22,7 @@ static struct settings *make_settings(void)
     s->hostname = S("mail.our.test");
     s->log_level = LOG_ERROR;
     s->auth_hash_cost = 1;
+    s->auth_mechanisms = MECHANISMS_ALL;
     s->auth_client_certificates = true;
     s->message_size_limit = 10u << 20;
     s->message_recipients = 100;

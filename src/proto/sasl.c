@@ -100,7 +100,8 @@ static bool is_listed(const struct sasl_mechanism *row, const struct sasl_scene 
 enum sasl_standing sasl_stand(const struct sasl_mechanism *row, const struct sasl_scene *scene)
 {
     enum password_lane lane = password_lane(scene->settings, scene->service, scene->peer, scene->tls);
-    if (!(row->protocols & 1u << scene->protocol) || !is_configured(row, scene->settings))
+    bool is_there = (row->protocols & 1u << scene->protocol) && (scene->settings->auth_mechanisms & 1u << row->kind);
+    if (!is_there || !is_configured(row, scene->settings))
         return SASL_REFUSED;
     if (row->needs == NEEDS_STAMP && scene->settings->auth_apop_without_tls)
         return SASL_OFFERED;

@@ -326,7 +326,7 @@ static void mechanisms_are_listed_in_order(void **state)
     scene.offers = 0;
     test_settings.auth_scram_sha1 = true;
     assert_text(list(), " EXTERNAL SCRAM-SHA-256-PLUS SCRAM-SHA-256 SCRAM-SHA-1-PLUS SCRAM-SHA-1 PLAIN LOGIN OAUTHBEARER XOAUTH2");
-    test_settings = (struct settings){ .hostname = S("x") };
+    test_settings = (struct settings){ .hostname = S("x"), .auth_mechanisms = MECHANISMS_ALL };
     test_tls = (struct tls_facts){ .version = S("TLSv1.2") };
     assert_text(list(), " SCRAM-SHA-256 PLAIN LOGIN");
     scene.tls = NULL;
@@ -424,8 +424,8 @@ static void secrets_are_shown_only_where_the_administrator_said_so(void **state)
     assert_ok(ip_parse(S("127.0.0.1"), &inside));
     assert_ok(ip_parse(S("192.0.2.7"), &printer));
     assert_ok(ip_parse(S("198.51.100.7"), &outside));
-    struct settings none = { .holders = 1 };
-    struct settings some = { .holders = 1, .auth_plaintext_networks = { &web, 1 }, .legacy_networks = { &office, 1 } };
+    struct settings none = { .holders = 1, .auth_mechanisms = MECHANISMS_ALL };
+    struct settings some = { .holders = 1, .auth_mechanisms = MECHANISMS_ALL, .auth_plaintext_networks = { &web, 1 }, .legacy_networks = { &office, 1 } };
     struct tls_facts old = { .outdated = true };
     assert_int_equal(password_lane(&none, SERVICE_POP3, inside, NULL), LANE_CLOSED);
     assert_int_equal(password_lane(&none, SERVICE_POP3, inside, &test_tls), LANE_OPEN);

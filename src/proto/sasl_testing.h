@@ -65,7 +65,7 @@ static inline int fresh(void **state)
     (void)state;
     sasl_done(&sasl);
     arena_reset(&test_arena);
-    test_settings = (struct settings){ .holders = 1, .hostname = S("mail.example.test"), .oauth_jwks = S("keys.json"),
+    test_settings = (struct settings){ .holders = 1, .auth_mechanisms = MECHANISMS_ALL, .hostname = S("mail.example.test"), .oauth_jwks = S("keys.json"),
         .auth_client_certificates = true };
     test_tls = (struct tls_facts){ .version = S("TLSv1.3"), .exporter = S("0123456789abcdef0123456789abcdef"), .end_point = S("\0end"),
         .peer_key = S("kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk") };

@@ -162,7 +162,8 @@ void pop3_login_answer(struct session *s, const struct answer *answer)
 
 void pop3_announce_user(struct session *s, const char *name)
 {
-    if (pop3_lane(s) != LANE_CLOSED)
+    struct sasl_scene scene = sasl_scene(s, PROTOCOL_POP3);
+    if (sasl_stand(sasl_row(MECHANISM_PASSWORD), &scene) == SASL_OFFERED)
         session_print(s, "%s\r\n", name);
 }
 
@@ -170,8 +171,11 @@ void pop3_announce_user(struct session *s, const char *name)
 void pop3_cmd_user(struct session *s, const struct pop3_args *args)
 {
     struct pop3 *p = pop3_of(s);
+    struct sasl_scene scene = sasl_scene(s, PROTOCOL_POP3);
     p->name_len = 0;
-    if (set_name(p, args->at[0]))
+    if (sasl_stand(sasl_row(MECHANISM_PASSWORD), &scene) != SASL_OFFERED) /* without TLS the table has refused it already */
+        pop3_error(s, POP3_NO_MECHANISM);
+    else if (set_name(p, args->at[0]))
         pop3_reply(s, POP3_SEND_PASS);
     else
         pop3_error(s, POP3_BAD_ARGUMENTS);
@@ -195,8 +199,9 @@ void pop3_cmd_apop(struct session *s, const struct pop3_args *args)
     struct pop3 *p = pop3_of(s);
     struct sasl_scene scene = sasl_scene(s, PROTOCOL_POP3);
     pop3_forget_login(s);
-    if (sasl_stand(sasl_row(MECHANISM_APOP), &scene) != SASL_OFFERED) {
-        pop3_error(s, POP3_NEEDS_TLS);
+    enum sasl_standing standing = sasl_stand(sasl_row(MECHANISM_APOP), &scene);
+    if (standing != SASL_OFFERED) {
+        pop3_error(s, standing == SASL_NEEDS_TLS ? POP3_NEEDS_TLS : POP3_NO_MECHANISM);
         return;
     }
     if (p->stamp_used) {

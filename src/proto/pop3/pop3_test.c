@@ -12,7 +12,7 @@
 
 /* ---- a session whose keeper is the test ---------------------------------------------------------------------------- */
 
-static struct settings settings;
+static struct settings settings = { .auth_mechanisms = MECHANISMS_ALL };
 static struct session *s;
 static struct buf out = BUF(64u << 20), notes = BUF(1u << 20);
 static struct ask asked;      /* kind ASK_NONE: nothing is asked */
