@@ -240,7 +240,7 @@ static struct session *open_session(uint8_t way)
 {
     static const enum service services[] = { SERVICE_MX, SERVICE_SUBMISSION, SERVICE_SUBMISSIONS, SERVICE_POP3, SERVICE_POP3S, SERVICE_MX,
         SERVICE_LEGACY_SUBMISSION, SERVICE_LEGACY_POP3 };
-    struct session_env env = { .settings = config_default(), .service = services[way % 8], .id = way, .seed = way, .started = 1795428245000,
+    struct session_env env = { .settings = config_default(), .service = services[way % 8], .id = way, .seed = { way }, .started = 1795428245000,
         .early = way == 253, .crowded = way == 255 };
     struct buf why = BUF(256);
     enum status status = ip_parse(S("192.0.2.7"), &env.peer);

@@ -73,7 +73,7 @@ static void apply(const struct script *script, const struct step *step, struct t
 
 void talk_scene_read(const struct script *script, struct talk_scene *out_scene)
 {
-    struct talk_scene scene = { .env = { .settings = config_default(), .service = SERVICE_MX, .id = 0x1a, .seed = 1,
+    struct talk_scene scene = { .env = { .settings = config_default(), .service = SERVICE_MX, .id = 0x1a, .seed = { 1 },
         .started = 1795428245000, .peer_port = 40000 },
         .facts = { .version = S("TLSv1.3"), .cipher = S("TLS_AES_256_GCM_SHA384") } };
     struct buf why = BUF(1024);

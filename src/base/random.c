@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include "base/must.h"
+#include "base/sip.h"
 
 void random_fill(void *out, size_t size)
 {
@@ -25,11 +26,8 @@ uint64_t random_u64(void)
     return number;
 }
 
-/* SplitMix64: every seed, zero too, gives a full-period stream. */
 uint64_t random_next(struct random_stream *stream)
 {
-    uint64_t z = stream->state += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
+    uint64_t number = stream->drawn++;
+    return sip_hash((struct slice){ (const char *)&number, sizeof number }, (const uint64_t[2]){ stream->low, stream->high });
 }

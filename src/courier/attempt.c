@@ -96,7 +96,7 @@ static void log_outcomes(struct attempt *a)
 static void settle(struct attempt *a, struct slice bounce)
 {
     struct ask ask = { .kind = ASK_SETTLE, .fd = -1, .settle = { .id = a->claim.id, .bounce = bounce } };
-    struct random_stream random = { random_u64() };
+    struct random_stream random = { random_u64(), random_u64(), 0 };
     must(settle_rows(a->settings, &a->claim, a->job.rcpts, clock_wall(), &random, &a->arena, &ask.settle.recipients) == STATUS_OK);
     a->stage = ATTEMPT_SETTLE;
     attempt_put(a, &ask);

@@ -116,7 +116,7 @@ static void let_in(struct gate *gate, const struct service_row *service, int fd,
     plan.env.local = ip_of(&local, &local_port);
     plan.env.service = service->service;
     plan.env.id = visitor->id;
-    plan.env.seed = random_u64();
+    random_fill(plan.env.seed, sizeof plan.env.seed);
     plan.env.started = clock_wall();
     plan.env.offers = gate->offers.mechanisms;
     plan.env.early = is_early(service->service, fd);

@@ -63,7 +63,7 @@ struct session *session_open(const struct protocol *protocol, const struct sessi
     settings_hold(env->settings);
     s->now = s->opened = now;
     s->deadline = SESSION_NEVER;
-    s->random.state = env->seed;
+    s->random = (struct random_stream){ env->seed[0], env->seed[1], 0 };
     s->of_session = ARENA(LIMIT_SESSION_ARENA);
     s->of_transaction = ARENA(LIMIT_TRANSACTION_ARENA);
     s->of_command = ARENA(LIMIT_COMMAND_ARENA);

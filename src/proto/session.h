@@ -67,7 +67,7 @@ struct session_env {                 /* all that a session will ever know of the
     uint16_t peer_port;
     enum service service;
     uint64_t id;                     /* unique while the server runs; the upper 16 bits are the worker's number */
-    uint64_t seed;                   /* its only randomness */
+    uint64_t seed[2];                /* its only randomness: 128 bits, for what nobody may foresee (C085) */
     uint32_t offers;                 /* set of 1 << enum mechanism that credentials name (answer_offers) */
     wall started;                    /* wall time at `now`; later wall times are started + (now - opened) */
     bool early;                      /* the peer's first octets were there before it was let in: it does not wait for a greeting */

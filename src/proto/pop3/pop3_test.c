@@ -110,7 +110,7 @@ static void reply_status(enum status status) { reply((struct answer){ .kind = as
 
 static void open_as(enum service service, const struct tls_facts *tls, const char *peer, bool crowded)
 {
-    struct session_env env = { .settings = &settings, .service = service, .id = 0x1a, .seed = 7, .started = 1000, .crowded = crowded };
+    struct session_env env = { .settings = &settings, .service = service, .id = 0x1a, .seed = { 7 }, .started = 1000, .crowded = crowded };
     assert_int_equal(ip_parse(slice_of(peer), &env.peer), STATUS_OK);
     buf_clear(&out);
     buf_clear(&notes);
@@ -296,7 +296,7 @@ static void test_large_message(void **state)
 {
     (void)state;
     static char plain[900000];
-    struct random_stream stream = { .state = 3 };
+    struct random_stream stream = { 3 };
     for (size_t i = 0; i < sizeof plain; i++)
         plain[i] = i % 80 == 78 ? '\r' : i % 80 == 79 ? '\n' : (char)(' ' + random_next(&stream) % 90);
     set_drop(1);
@@ -601,7 +601,7 @@ static void test_c085_apop(void **state)
     close_session();
     settings.auth_apop_without_tls = false;
     /* another session, another stamp */
-    struct session_env env = { .settings = &settings, .service = SERVICE_POP3, .id = 0x1b, .seed = 8, .started = 1000 };
+    struct session_env env = { .settings = &settings, .service = SERVICE_POP3, .id = 0x1b, .seed = { 8 }, .started = 1000 };
     s = session_open(&pop3_protocol, &env, NULL, now);
     drain();
     assert_false(slice_has(buf_slice(&out), slice_of(stamp)));
