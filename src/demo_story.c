@@ -142,7 +142,9 @@ static bool step_stranger(struct demo *demo)
     demo_say(demo, "    Port 587 is for our own people.  Whoever has proved nothing is told what to do:",
         "    587 番ポートは利用者用です。何も証明していない人には、どうすればよいかを答えます。");
     TRUE_OR_END(talk_open(&talk, demo, DEMO_SUBMISSION, false) && hello(&talk) && starttls(&talk) &&
-                talk_send(&talk, "MAIL FROM:<%s>", HANAKO) && talk_expect(&talk, "530", "Check your mail first"));
+                talk_send(&talk, "MAIL FROM:<%s>", HANAKO) && talk_expect(&talk, "530", "[EK-17]"));
+    demo_say(demo, "    The code tells the administrator more: `ekirei why EK-17`, or `ekirei why` with an address.",
+        "    末尾の番号で管理者は詳しく調べられます: `ekirei why EK-17`、またはアドレスを付けて `ekirei why`。");
     return quit(&talk, "221");
 }
 
