@@ -7,11 +7,23 @@
 /* ---- plans ---------------------------------------------------------------------------------------------------------
  */
 
+#define FOLD_ARENA 16384u /* octets: a name in its few forms */
+
+void credential_salt(const struct keeper *keeper, struct slice name, uint8_t out_salt[SCRAM_SALT], uint64_t *out_draw)
+{
+    struct arena arena = ARENA(FOLD_ARENA);
+    struct slice folded;
+    if (directory_fold(name, &arena, &folded) != STATUS_OK)
+        folded = name;
+    scram_salt(keeper->key, slice_upto(folded, slice_find_last(folded, '@')), out_salt, out_draw);
+    arena_done(&arena);
+}
+
 struct credential_plan credential_plan_new(const struct keeper *keeper, struct slice address)
 {
     const struct settings *settings = keeper->settings;
     struct credential_plan plan = { .cost = settings->auth_hash_cost, .sha1_for_people = settings->auth_scram_sha1 };
-    scram_salt(keeper->key, address, plan.salt, NULL);
+    credential_salt(keeper, address, plan.salt, NULL);
     for (int i = 0; i < SCRAM_HASHES; i++)
         plan.rounds[i] = scram_rounds((enum scram_hash)i, plan.cost, plan.sha1_for_people);
     return plan;

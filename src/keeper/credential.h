@@ -19,6 +19,9 @@ struct credential_plan {
     uint32_t rounds[SCRAM_HASHES]; /* of all its keys: a proof is tried against each of them */
     uint8_t salt[SCRAM_SALT];
 };
+/* The salt of all keys of the account that a name stands for: made from the local part alone, folded.  So it is the same for all ways to write
+ * a name, whichever of them somebody has (C075).  *out_draw: octets that are as firm; NULL: not wanted. */
+void credential_salt(const struct keeper *keeper, struct slice name, uint8_t out_salt[SCRAM_SALT], uint64_t *out_draw);
 /* With new rounds, as settings want them. */
 struct credential_plan credential_plan_new(const struct keeper *keeper, struct slice address);
 /* With the rounds that the account's keys have. */

@@ -64,6 +64,8 @@ enum scram_hash login_scram_hash(uint8_t mechanism);
 /* Those of the account's keys, or those that new ones would have. */
 uint32_t login_scram_rounds(
     const struct keeper *keeper, const struct account *account, const uint8_t salt[SCRAM_SALT], enum scram_hash hash);
+/* Has the account a password, but no keys of it that a proof could be checked against?  It came from elsewhere, or is older than SCRAM. */
+bool login_scram_lacks_keys(const struct login *login);
 /* Is this the second half of what the session began, with the nonce that it was given?  That nonce is gone then (C085). */
 bool login_scram_fits(struct task *task, const struct login *login);
 

@@ -181,7 +181,7 @@ static const char *reason_against(const struct settings *settings, const struct 
     if (!account)
         return "unknown-name";
     if (!login->right)
-        return "wrong-password";
+        return login_scram_lacks_keys(login) ? "no-scram-verifier" : "wrong-password";
     if (!account->enabled || account->generation != login->generation)
         return "disabled";
     return login->device ? device_refusal(login, device) : NULL;

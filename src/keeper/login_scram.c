@@ -9,14 +9,18 @@ enum scram_hash login_scram_hash(uint8_t mechanism)
     return mechanism == MECHANISM_SCRAM_SHA_1 || mechanism == MECHANISM_SCRAM_SHA_1_PLUS ? SCRAM_SHA_1 : SCRAM_SHA_256;
 }
 
-/* The name under which a salt is derived: the account's address; for a name that nobody has, what would be one. */
-static struct slice salted_name(struct task *task, const struct account *account)
+/* Whose salt and rounds are shown, NULL: nobody's.  Whoever he wants to act for, since that is refused only at the end; and under a domain where
+ * nobody has the name, those of the one who has it elsewhere: one answer for all ways to write a name (C075). */
+static const struct account *shown(struct task *task)
 {
-    const struct login *login = task->state;
-    struct slice stated;
-    if (account)
-        return account->address;
-    return directory_stated(&task->keeper->directory, login->name, &task->arena, &stated) == STATUS_OK ? stated : login->name;
+    const struct directory *d = &task->keeper->directory;
+    struct slice name = ((const struct login *)task->state)->name, folded;
+    const struct account *account = directory_login(d, name);
+    if (directory_fold(name, &task->arena, &folded) != STATUS_OK)
+        return account;
+    /* Looked for also where it is not needed: the time tells nothing (C074). */
+    const struct account *elsewhere = directory_login(d, slice_upto(folded, slice_find_last(folded, '@')));
+    return account ? account : elsewhere;
 }
 
 static bool is_usable(const struct scram_verifier *verifier, const uint8_t salt[SCRAM_SALT], enum scram_hash hash)
@@ -37,6 +41,16 @@ uint32_t login_scram_rounds(
             return verifier.keys[hash].rounds;
     }
     return scram_rounds(hash, keeper->settings->auth_hash_cost, keeper->settings->auth_scram_sha1);
+}
+
+bool login_scram_lacks_keys(const struct login *login)
+{
+    struct scram_verifier verifier;
+    bool is_scram = login->mechanism >= MECHANISM_SCRAM_SHA_1 && login->mechanism <= MECHANISM_SCRAM_SHA_256_PLUS;
+    if (!is_scram || !login->try_person || login->verifier.len == 0)
+        return false;
+    return scram_unpack(login->scram, &verifier) != STATUS_OK ||
+           !is_usable(&verifier, login->plan.salt, login_scram_hash(login->mechanism));
 }
 
 static uint32_t rounds_of_nobody(const struct keeper *keeper, enum scram_hash hash, uint64_t draw)
@@ -88,7 +102,7 @@ void serve_scram(struct task *task)
     }
     binding->scram.begun++;
     enum scram_hash hash = login_scram_hash(login->mechanism);
-    const struct account *account = directory_account(&keeper->directory, login->account);
+    const struct account *account = shown(task);
     uint8_t *salt = arena_take(&task->arena, SCRAM_SALT);
     char octets[SCRAM_NONCE / 4 * 3];
     struct buf nonce = BUF(SCRAM_NONCE);
@@ -99,7 +113,7 @@ void serve_scram(struct task *task)
     about(keeper, login, binding->scram.about);
     binding->scram.open = true;
     uint64_t draw;
-    scram_salt(keeper->key, salted_name(task, account), salt, &draw);
+    credential_salt(keeper, account ? account->address : login->name, salt, &draw);
     task->answer.scram = (struct answer_scram){ .salt = { (const char *)salt, SCRAM_SALT },
         .nonce = { binding->scram.nonce, SCRAM_NONCE },
         .rounds = account ? login_scram_rounds(keeper, account, salt, hash) : rounds_of_nobody(keeper, hash, draw) };
