@@ -108,7 +108,7 @@
 #define LIMIT_FIRST_DELAY 250u         /* ms of the first delay; doubles with every failure */
 #define LIMIT_LONGEST_DELAY 10000      /* ms of the longest: a delay, no lock */
 #define LIMIT_FAILURE_AGE 900000       /* ms without a failure, then all is forgotten */
-#define LIMIT_FAILURES_KNOWN 200000u   /* names and addresses remembered, 100 octets each; beyond it only what is known already is counted */
+#define LIMIT_FAILURES_KNOWN 200000u   /* names and addresses remembered, 100 octets each; beyond it only what is known already is counted, and strangers wait as in a storm */
 #define LIMIT_SPRAY_NAMES 10u          /* names under which one password fails, or that fail from one network, before it is no accident (C076) */
 #define LIMIT_SPRAY_AGE 3600000        /* ms in which names count for one password; for a network it is LIMIT_FAILURE_AGE */
 #define LIMIT_SPRAYS 16384u            /* failed passwords remembered by their keyed fingerprint: 72 octets each; the least suspicious make room */

@@ -191,6 +191,12 @@ static msec longer(msec a, msec b)
     return a > b ? a : b;
 }
 
+/* Failures that cannot be counted any more must not be free: so many come from a storm. */
+static bool is_full(const struct throttle *throttle)
+{
+    return throttle->entries.count >= LIMIT_FAILURES_KNOWN || throttle->networks.count >= LIMIT_SOURCES;
+}
+
 static msec delay_of_crowds(const struct throttle *throttle, const struct throttle_try *attempt, msec now)
 {
     struct key room;
@@ -200,7 +206,7 @@ static msec delay_of_crowds(const struct throttle *throttle, const struct thrott
     const struct source *source = map_find(&throttle->networks, network_key(&room, attempt->peer));
     if (source && now - source->last <= LIMIT_FAILURE_AGE && is_crowded(&source->names))
         return LIMIT_SPRAY_DELAY;
-    return unknown_lately(throttle, now) > LIMIT_UNKNOWN_RATE ? LIMIT_SPRAY_DELAY : 0;
+    return unknown_lately(throttle, now) > LIMIT_UNKNOWN_RATE || is_full(throttle) ? LIMIT_SPRAY_DELAY : 0;
 }
 
 msec throttle_delay(const struct throttle *throttle, const struct throttle_try *attempt, msec now)

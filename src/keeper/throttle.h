@@ -7,7 +7,7 @@
  *   - failures from one address, and how many different names fail from one network;
  *   - under how many names one password is tried (a keyed fingerprint, in memory only): a sprayed password;
  *   - failures a minute of names that nobody has, from everywhere: a botnet that comes once from each address.
- * Memory is bounded by rows of limits.h; what is old makes room. */
+ * Memory is bounded by rows of limits.h; what is old makes room.  While it is full, whoever is not at home waits. */
 #pragma once
 
 #include "base/clock.h"

@@ -257,6 +257,28 @@ static void test_C076_memory_is_bounded(void **state)
     throttle_done(&t);
 }
 
+/* Who fills it with names and networks until there is no room to count him shall not guess on at full speed. */
+static void test_C076_a_full_memory_slows_strangers(void **state)
+{
+    struct throttle t = { 0 };
+    (void)state;
+    for (uint32_t i = 0; i < LIMIT_FAILURES_KNOWN; i++) {
+        struct throttle_try attempt = { .name = S("x") };
+        attempt.peer.octets[0] = 0x20;
+        memcpy(attempt.peer.octets + 4, &i, sizeof i);
+        fail_once(&t, attempt, 1);
+    }
+    struct throttle_try late = of("victim", "2001:db8:9::1", 0);
+    for (unsigned i = 0; i < 20; i++)
+        fail_once(&t, late, 1);
+    assert_int_equal(delay(&t, late, 1), LIMIT_SPRAY_DELAY);
+    assert_int_equal(delay(&t, of("owner", "198.51.100.1", 0), 1), LIMIT_SPRAY_DELAY);
+    assert_int_equal(delay(&t, at_home(of("owner", "198.51.100.1", 0)), 1), 0);
+    throttle_forget(&t, 1 + LIMIT_FAILURE_AGE + 1);
+    assert_int_equal(delay(&t, of("owner", "198.51.100.1", 0), 1 + LIMIT_FAILURE_AGE + 1), 0);
+    throttle_done(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +291,7 @@ int main(void)
         cmocka_unit_test(test_C076_a_flood_of_passwords),
         cmocka_unit_test(test_C076_storm_of_unknown_names),
         cmocka_unit_test(test_C076_memory_is_bounded),
+        cmocka_unit_test(test_C076_a_full_memory_slows_strangers),
     };
     return cmocka_run_group_tests_name("throttle", tests, NULL, NULL);
 }
