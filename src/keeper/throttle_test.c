@@ -251,9 +251,9 @@ static void test_C076_memory_is_bounded(void **state)
     }
     assert_true(t.entries.count <= LIMIT_FAILURES_KNOWN);
     assert_true(t.networks.count <= LIMIT_SOURCES);
-    msec before = delay(&t, of("early", "192.0.2.1", 0), 1);
+    msec before = delay(&t, at_home(of("early", "192.0.2.1", 0)), 1);
     fail_once(&t, of("early", "192.0.2.1", 0), 1);
-    assert_true(delay(&t, of("early", "192.0.2.1", 0), 1) > before);
+    assert_true(delay(&t, at_home(of("early", "192.0.2.1", 0)), 1) > before);
     throttle_done(&t);
 }
 
