@@ -1,7 +1,7 @@
 /* notice.c - mail that the keeper writes to an account's owner, into the INBOX, by the same writer as all other mail.
  *
  * Never holds up a login: what cannot be stored is lost, with a line in the log.  How often: one a day about passwords in
- * clear; one a day about a network, and LIMIT_NOTICES_DAY in all, about new places.  What was told is in memory only. */
+ * clear; one a day about a place, and LIMIT_NOTICES_DAY in all, about new places.  What was told is in memory only. */
 #include "base/random.h"
 #include "keeper/impl.h"
 #include "keeper/parcel.h"
@@ -14,7 +14,7 @@
 struct noticed {
     msec cleartext; /* when this may be told again */
     struct {
-        struct ip network;
+        struct ip at;
         msec until;
     } places[LIMIT_NOTICES_DAY];
 };
@@ -54,18 +54,18 @@ static bool may_tell_cleartext(struct keeper *keeper, uint32_t account)
 static bool may_tell_place(struct keeper *keeper, uint32_t account, struct ip peer)
 {
     msec now = keeper_now(keeper);
-    struct ip network = place_network(peer);
+    struct ip place = place_of(peer);
     struct noticed *noticed = noticed_get(keeper, account);
     size_t at = LIMIT_NOTICES_DAY;
     for (size_t i = 0; noticed && i < LIMIT_NOTICES_DAY; i++) {
         if (noticed->places[i].until <= now)
             at = i;
-        else if (ip_equal(noticed->places[i].network, network))
+        else if (ip_equal(noticed->places[i].at, place))
             return false;
     }
     if (at == LIMIT_NOTICES_DAY)
         return false;
-    noticed->places[at].network = network;
+    noticed->places[at].at = place;
     noticed->places[at].until = now + DAY;
     return true;
 }

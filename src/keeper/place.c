@@ -12,9 +12,14 @@ struct place {
     struct list node;  /* of its account */
     struct list fresh; /* of places.fresh */
     bool is_fresh;
-    struct ip network;
+    struct ip at;
     uint32_t account;
     wall first, last, written;
+};
+
+struct network_use {
+    uint32_t count; /* of places in it */
+    wall last;
 };
 
 struct visited {
@@ -23,44 +28,72 @@ struct visited {
 };
 
 struct key {
-    struct ip network;
+    struct ip at;
     uint32_t account;
 };
 
-static struct key key_of(uint32_t account, struct ip network)
+static struct key key_of(uint32_t account, struct ip at)
 {
     struct key key;
     memset(&key, 0, sizeof key);
-    key.network = network;
+    key.at = at;
     key.account = account;
     return key;
 }
 
-struct ip place_network(struct ip peer)
+struct ip place_of(struct ip peer)
+{
+    return ip_is_v4(peer) ? peer : ip_prefix(peer, 64);
+}
+
+/* Whose people change their addresses within it. */
+static struct ip network_of(struct ip peer)
 {
     return ip_prefix(peer, ip_is_v4(peer) ? 120 : 64);
 }
 
+static struct network_use *find_network(const struct places *places, uint32_t account, struct ip peer)
+{
+    struct key key = key_of(account, network_of(peer));
+    return map_find(&places->networks, map_key(key));
+}
+
 static struct place *find(const struct places *places, uint32_t account, struct ip peer)
 {
-    struct key key = key_of(account, place_network(peer));
+    struct key key = key_of(account, place_of(peer));
     return map_find(&places->rows, map_key(key));
 }
 
-static bool is_old(const struct place *place, wall now)
+static bool is_old(wall last, wall now)
 {
-    return now > place->last && now - place->last > LIMIT_PLACE_AGE;
+    return now > last && now - last > LIMIT_PLACE_AGE;
+}
+
+static void used(struct places *places, struct place *place, wall when)
+{
+    struct network_use *use = find_network(places, place->account, place->at);
+    place->last = when;
+    use->last = when > use->last ? when : use->last;
+}
+
+static void leave_network(struct places *places, uint32_t account, struct ip at)
+{
+    struct key key = key_of(account, network_of(at));
+    struct network_use *use = map_find(&places->networks, map_key(key));
+    if (--use->count == 0)
+        release(map_take(&places->networks, map_key(key)));
 }
 
 static void drop(struct places *places, struct place *place)
 {
     uint32_t account = place->account;
-    struct key key = key_of(account, place->network);
+    struct key key = key_of(account, place->at);
     struct visited *visited = map_find(&places->accounts, map_key(account));
     map_take(&places->rows, map_key(key));
     list_remove(&place->node);
     if (place->is_fresh)
         list_remove(&place->fresh);
+    leave_network(places, account, place->at);
     release(place);
     if (--visited->count == 0) {
         map_take(&places->accounts, map_key(account));
@@ -85,7 +118,18 @@ static bool make_room(struct places *places, uint32_t account)
     return true;
 }
 
-static struct place *add(struct places *places, uint32_t account, struct ip network)
+static void enter_network(struct places *places, uint32_t account, struct ip at)
+{
+    struct key key = key_of(account, network_of(at));
+    struct network_use *use = map_find(&places->networks, map_key(key));
+    if (!use) {
+        use = alloc(sizeof *use);
+        map_put(&places->networks, map_key(key), use);
+    }
+    use->count++;
+}
+
+static struct place *add(struct places *places, uint32_t account, struct ip at)
 {
     if (!make_room(places, account))
         return NULL;
@@ -96,26 +140,27 @@ static struct place *add(struct places *places, uint32_t account, struct ip netw
         map_put(&places->accounts, map_key(account), visited);
     }
     struct place *place = alloc(sizeof *place);
-    struct key key = key_of(account, network);
-    place->network = network;
+    struct key key = key_of(account, at);
+    place->at = at;
     place->account = account;
     list_append(&visited->places, &place->node);
     visited->count++;
     map_put(&places->rows, map_key(key), place);
+    enter_network(places, account, at);
     return place;
 }
 
 bool place_note(struct places *places, uint32_t account, struct ip peer, wall now)
 {
     struct place *place = find(places, account, peer);
-    bool is_new = !place || is_old(place, now);
+    bool is_new = !place || is_old(place->last, now);
     if (!place)
-        place = add(places, account, place_network(peer));
+        place = add(places, account, place_of(peer));
     if (!place)
         return true; /* nothing can be remembered: then he is told each time */
     if (is_new)
         place->first = now;
-    place->last = now;
+    used(places, place, now);
     if (!place->is_fresh && (is_new || now - place->written >= WRITE_EVERY)) {
         place->is_fresh = true;
         list_append(&places->fresh, &place->fresh);
@@ -125,8 +170,8 @@ bool place_note(struct places *places, uint32_t account, struct ip peer, wall no
 
 bool place_knows(const struct places *places, uint32_t account, struct ip peer, wall now)
 {
-    const struct place *place = account ? find(places, account, peer) : NULL;
-    return place && !is_old(place, now);
+    const struct network_use *use = account ? find_network(places, account, peer) : NULL;
+    return use && !is_old(use->last, now);
 }
 
 bool place_has(const struct places *places, uint32_t account)
@@ -136,16 +181,16 @@ bool place_has(const struct places *places, uint32_t account)
 
 void place_put(struct places *places, const struct store_place *row, wall now)
 {
-    struct place read = { .last = row->last };
-    if (is_old(&read, now))
+    if (is_old(row->last, now))
         return;
     struct place *place = find(places, row->account, row->network);
     if (!place)
-        place = add(places, row->account, place_network(row->network));
+        place = add(places, row->account, place_of(row->network));
     if (!place)
         return;
     place->first = row->first;
-    place->last = place->written = row->last;
+    place->written = row->last;
+    used(places, place, row->last);
 }
 
 void place_forget_account(struct places *places, uint32_t account)
@@ -160,7 +205,7 @@ void place_forget(struct places *places, wall now)
     struct slice key;
     void *value;
     for (size_t at = 0; map_each(&places->rows, &at, &key, &value);) {
-        if (is_old(value, now))
+        if (is_old(((const struct place *)value)->last, now))
             drop(places, value);
     }
 }
@@ -173,7 +218,7 @@ uint32_t place_take_fresh(struct places *places, struct store_place *out_rows, u
         place->is_fresh = false;
         place->written = place->last;
         out_rows[count++] = (struct store_place){
-            .account = place->account, .network = place->network, .first = place->first, .last = place->last
+            .account = place->account, .network = place->at, .first = place->first, .last = place->last
         };
     }
     return count;
@@ -193,6 +238,9 @@ void place_done(struct places *places)
         release(value);
     for (size_t at = 0; map_each(&places->accounts, &at, &key, &value);)
         release(value);
+    for (size_t at = 0; map_each(&places->networks, &at, &key, &value);)
+        release(value);
     map_done(&places->rows);
+    map_done(&places->networks);
     map_done(&places->accounts);
 }

@@ -1,8 +1,8 @@
-/* place.h - the networks from which accounts were used lately, in memory; the store keeps them (store_place).
+/* place.h - the places from which accounts were used lately, in memory; the store keeps them (store_place).
  *
- * A place is an IPv4 /24 or an IPv6 /64.  Who comes from a place that his account is known from is not made to wait for
- * what others do (throttle.h), and is not told that somebody was there.  Places are forgotten LIMIT_PLACE_AGE after
- * their last use; an account has the latest LIMIT_PLACES_ACCOUNT of them. */
+ * A place is an IPv4 address or an IPv6 /64, whose addresses change by the day.  Its owner is told of a new one.  Who comes
+ * from the network of a known one (IPv4: /24) is not made to wait for what others do (throttle.h).  Places are forgotten
+ * LIMIT_PLACE_AGE after their last use; an account has the latest LIMIT_PLACES_ACCOUNT of them. */
 #pragma once
 
 #include "base/list.h"
@@ -10,16 +10,18 @@
 #include "store/store.h"
 
 struct places {
-    struct map rows;     /* by account and network */
+    struct map rows;     /* by account and place */
+    struct map networks; /* how many of them are in a network, by account and network */
     struct map accounts; /* the rows of one account */
     struct list fresh;   /* rows that the store has to be told of */
 };
 
 void place_init(struct places *places);
 void place_done(struct places *places);
-struct ip place_network(struct ip peer);
+struct ip place_of(struct ip peer);
 /* A login that was right: true where it is the first one from there that is remembered. */
 bool place_note(struct places *places, uint32_t account, struct ip peer, wall now);
+/* Was the account used from there, or from its network? */
 bool place_knows(const struct places *places, uint32_t account, struct ip peer, wall now);
 /* Has the account been used from anywhere? */
 bool place_has(const struct places *places, uint32_t account);

@@ -37,9 +37,12 @@ static void test_networks(void **state)
     struct places *p = *state;
     assert_false(place_has(p, 1));
     assert_true(place_note(p, 1, ip_of("192.0.2.1"), NOW));
-    assert_false(place_note(p, 1, ip_of("192.0.2.99"), NOW)); /* the same /24 */
+    assert_false(place_note(p, 1, ip_of("::ffff:192.0.2.1"), NOW));
+    assert_true(place_knows(p, 1, ip_of("192.0.2.99"), NOW)); /* the same /24: at home */
+    assert_true(place_note(p, 1, ip_of("192.0.2.99"), NOW));  /* and yet a new address */
     assert_true(place_note(p, 1, ip_of("192.0.3.1"), NOW));
     assert_true(place_note(p, 1, ip_of("2001:db8::1"), NOW));
+    assert_false(place_note(p, 1, ip_of("2001:db8::2"), NOW)); /* the same /64 */
     assert_true(place_knows(p, 1, ip_of("2001:db8::ffff:1"), NOW));
     assert_false(place_knows(p, 1, ip_of("2001:db8:0:1::1"), NOW));
     assert_true(place_note(p, 2, ip_of("192.0.2.1"), NOW)); /* another's place is not his */
@@ -96,7 +99,7 @@ static void test_what_the_store_is_told(void **state)
 {
     struct places *p = *state;
     struct store_place rows[4];
-    place_put(p, &(struct store_place){ .account = 7, .network = ip_of("203.0.113.0"), .first = 5, .last = NOW }, NOW);
+    place_put(p, &(struct store_place){ .account = 7, .network = ip_of("203.0.113.9"), .first = 5, .last = NOW }, NOW);
     place_put(p, &(struct store_place){ .account = 7, .network = ip_of("203.0.112.0"), .first = 5, .last = NOW - DAYS(91) }, NOW);
     assert_true(place_knows(p, 7, ip_of("203.0.113.9"), NOW));
     assert_false(place_has(p, 1));
@@ -114,7 +117,7 @@ static void test_what_the_store_is_told(void **state)
     assert_int_equal(rows[0].account, 7);
     assert_int_equal(rows[0].first, 5);
     assert_int_equal(rows[0].last, NOW + MINUTES(61));
-    assert_true(ip_equal(rows[0].network, ip_of("203.0.113.0")));
+    assert_true(ip_equal(rows[0].network, ip_of("203.0.113.9")));
     place_forget_account(p, 7);
     assert_int_equal(place_take_fresh(p, rows, 4), 2);
     assert_int_equal(place_take_fresh(p, rows, 4), 0);
