@@ -117,7 +117,7 @@
 #define LIMIT_UNKNOWN_RATE 120u        /* failures a minute of names that nobody has: more is a storm */
 #define LIMIT_PLACE_AGE 7776000000     /* ms that a place is remembered from which an account was used: 90 days */
 #define LIMIT_PLACES_ACCOUNT 64u       /* such places of one account: the latest */
-#define LIMIT_PLACES 400000u           /* and of all: 200 octets each */
+#define LIMIT_PLACES 400000u           /* and of all: 300 octets each, with their networks */
 
 /* Refusals, for `ekirei why`: in memory, 300 octets each */
 #define LIMIT_REFUSALS 20000u          /* rows of what the keeper refused to accounts; the oldest goes first */
