@@ -363,7 +363,7 @@ static enum status read_setting(struct reading *r, struct slice key, struct slic
     size_t row = row_find(name);
     if (row == ROWS && r->section.len > 0 && row_find(key) < ROWS) {
         config_quote(r->why, key);
-        config_say(r->why, " stands in section [%.*s]: move it above the first section", (int)r->section.len, r->section.ptr);
+        config_say(r->why, " stands in section [%.*s]: move it above the first section, or into its own", (int)r->section.len, r->section.ptr);
         return STATUS_NOT_FOUND;
     }
     if (row == ROWS)

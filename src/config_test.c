@@ -149,7 +149,7 @@ static const struct file_case files[] = {
     { "[auth]\nhash_cost = 11", "t.conf:2: auth.hash_cost: '11' is out of range: it may be 1-10" },
     { "[auth]\nhash_cost = 5 # quick", "t.conf:2: auth.hash_cost: '5 # quick' is no number: write digits only (a comment needs a line of its own)" },
     { "[auth]\nhash_cost = 5\nthrottle = no\nhash_cost = 5", "t.conf:4: auth.hash_cost: line 2 sets it already; keep one of the two" },
-    { "[queue]\nsmarthost = a.example:25", "t.conf:2: 'smarthost' stands in section [queue]: move it above the first section" },
+    { "[queue]\nsmarthost = a.example:25", "t.conf:2: 'smarthost' stands in section [queue]: move it above the first section, or into its own" },
     { "[tls]\nkey = a, b\n", "t.conf:2: tls.key: there must be one key for each of tls.certificate, in the same order" },
     { "pop_before_smtp.window = 30min\npop_before_smtp.cap = 20min\n", "t.conf:2: pop_before_smtp.cap: must not be shorter than pop_before_smtp.window" },
     { "[listen]\naddress =\n", "t.conf:2: listen.address: must name at least one address" },

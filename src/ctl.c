@@ -19,33 +19,33 @@ struct option_row {
 static const struct option_row options[OPTIONS] = {
     [OPTION_PASSWORD_STDIN] = { "--password-stdin", NULL, "read the password from standard input" },
     [OPTION_HASH_STDIN] = { "--hash-stdin", NULL,
-        "read the password's hash instead: crypt(3) or Argon2, as in another program's files" },
+        "read its hash instead, as another program has it:\ncrypt(3) or Argon2" },
     [OPTION_LOGIN] = { "--login", "NAME", "one more name to log in with (the address always works)" },
     [OPTION_POP_BEFORE_SMTP] = { "--pop-before-smtp", NULL, "a mailbox login lets its address send for a while" },
     [OPTION_NO_POP_BEFORE_SMTP] = { "--no-pop-before-smtp", NULL, "take that right away" },
     [OPTION_NAME] = { "--name", "NAME", "what the device is called" },
     [OPTION_CERTIFICATE] = { "--certificate", "FILE.pem",
-        "no password: it logs in with this certificate's key, or this public key (EXTERNAL)" },
+        "no password: it logs in with this certificate's key (EXTERNAL)" },
     [OPTION_KEY_DIGEST] = { "--key-digest", "HEX", "the same by the SHA-256 of that key" },
     [OPTION_ALLOW] = { "--allow", "all|LIST",
-        "what for: imap pop3 smtp lease (read-only send-only lease-only), internal-only; how: plain apop ... (see the manual)" },
+        "what for: imap pop3 smtp lease, read-only send-only lease-only,\ninternal-only; how: pass plain apop ... (see the manual)" },
     [OPTION_FROM] = { "--from", "CIDR[,CIDR]", "networks it may be used from; default: anywhere" },
     [OPTION_EXPIRES] = { "--expires", "DATE",
-        "last day it works: 2030-12-31, or a moment: 2030-12-31T18:00:00Z (UTC)" },
+        "last day it works: 2030-12-31; or a moment: 2030-12-31T18:00:00Z" },
     [OPTION_DOMAIN] = { "--domain", "DOMAIN", "the first domain that mail is taken for" },
     [OPTION_HOSTNAME] = { "--hostname", "NAME", "this server's name; default: mail.DOMAIN" },
     [OPTION_PORT_OFFSET] = { "--port-offset", "N", "added to every standard port" },
     [OPTION_SET] = { "--set", "KEY=VALUE",
-        "a setting for ekirei.conf ('ekirei config show' lists all); may be repeated" },
+        "a setting for ekirei.conf; may be repeated" },
     [OPTION_ONCE] = { "--once", NULL, "end after the story" },
     [OPTION_LISTEN] = { "--listen", "PLACE", "where Postfix asks: 127.0.0.1:10040, unix:/path" },
     [OPTION_REPORTS] = { "--reports", "PLACE", "where logins are reported: 127.0.0.1:10041, unix:/path" },
-    [OPTION_MAKE_KEY] = { "--make-key", NULL, "make DIR/keys/report.key, which those who report logins need, and end" },
+    [OPTION_MAKE_KEY] = { "--make-key", NULL, "make DIR/keys/report.key, which reporters need, and end" },
     [OPTION_TO] = { "--to", "PLACE", "where 'ekirei policy' is told of logins; default: 127.0.0.1:10041" },
     [OPTION_KEY] = { "--key", "FILE", "a copy of its keys/report.key" },
     [OPTION_LOCAL] = { "--local", "IP", "the server's own address of that connection" },
     [OPTION_FAILED] = { "--failed", NULL, "the password was wrong" },
-    [OPTION_LANG] = { "--lang", "en|ja", "the language of the explanation; default: from LC_ALL, LC_MESSAGES, LANG" },
+    [OPTION_LANG] = { "--lang", "en|ja", "language; default: from LC_ALL, LC_MESSAGES, LANG" },
     [OPTION_DIR] = { "--dir", "DIR", "the data folder; default: $EKIREI_DIR, else " DEFAULT_DIR },
     [OPTION_JSON] = { "--json", NULL, "answer in JSON" },
     [OPTION_HELP] = { "--help", NULL, "this text" },
@@ -56,7 +56,7 @@ static const struct option_row options[OPTIONS] = {
 static const struct ctl_command commands[] = {
     { "demo", NULL, "", WITH(OPTION_ONCE), 0, "play the whole story in a temporary folder, then keep serving", cmd_demo },
     { "init", NULL, "", WITH(OPTION_DOMAIN) | WITH(OPTION_HOSTNAME) | WITH(OPTION_PORT_OFFSET) | WITH(OPTION_SET), WITH(OPTION_DOMAIN),
-      "make the data folder: settings, keys, a small CA and certificate, an empty store", cmd_init },
+      "make the data folder: settings, keys, certificate, store", cmd_init },
     { "serve", NULL, "", 0, 0, "run the server in the foreground", cmd_serve },
     { "account", "add", "ADDRESS", WITH(OPTION_PASSWORD_STDIN) | WITH(OPTION_HASH_STDIN) | WITH(OPTION_LOGIN) | WITH(OPTION_POP_BEFORE_SMTP), 0, "make an account", cmd_account_add },
     { "account", "list", "", 0, 0, "all accounts", cmd_account_list },
@@ -68,10 +68,10 @@ static const struct ctl_command commands[] = {
     { "account", "remove", "ADDRESS", 0, 0, "remove it with its mail and devices", cmd_account_remove },
     { "device", "add", "ADDRESS",
       WITH(OPTION_NAME) | WITH(OPTION_ALLOW) | WITH(OPTION_FROM) | WITH(OPTION_EXPIRES) | WITH(OPTION_CERTIFICATE) | WITH(OPTION_KEY_DIGEST), WITH(OPTION_NAME),
-      "make a password for a device or program, shown once; or take its key", cmd_device_add },
+      "make a password for a device or program, or take its key", cmd_device_add },
     { "device", "list", "[ADDRESS]", 0, 0, "devices, without their passwords", cmd_device_list },
     { "device", "revoke", "ADDRESS [NAME]", 0, 0, "end one device's password or key, or all of the account", cmd_device_revoke },
-    { "alias", "add", "ADDRESS TARGET", 0, 0, "mail for ADDRESS (or @DOMAIN: everything else) goes to TARGET, too", cmd_alias_add },
+    { "alias", "add", "ADDRESS TARGET", 0, 0, "mail for ADDRESS (or @DOMAIN) goes to TARGET, too", cmd_alias_add },
     { "alias", "list", "[ADDRESS]", 0, 0, "all aliases", cmd_alias_list },
     { "alias", "remove", "ADDRESS [TARGET]", 0, 0, "one target, or the whole alias", cmd_alias_remove },
     { "domain", "add", "DOMAIN", 0, 0, "take mail for this domain", cmd_domain_add },
@@ -85,10 +85,10 @@ static const struct ctl_command commands[] = {
     { "queue", "hold", "[ID|all]", 0, 0, "do not try until released", cmd_queue_hold },
     { "queue", "release", "[ID|all]", 0, 0, "end a hold", cmd_queue_release },
     { "queue", "remove", "ID|all", 0, 0, "throw away without telling the sender", cmd_queue_remove },
-    { "policy", NULL, "", WITH(OPTION_LISTEN) | WITH(OPTION_REPORTS) | WITH(OPTION_MAKE_KEY), 0, "POP before SMTP beside a Postfix and a Dovecot, in the foreground", cmd_policy },
+    { "policy", NULL, "", WITH(OPTION_LISTEN) | WITH(OPTION_REPORTS) | WITH(OPTION_MAKE_KEY), 0, "POP before SMTP beside Postfix and Dovecot", cmd_policy },
     { "report", NULL, "NAME IP [pop3|imap]", WITH(OPTION_TO) | WITH(OPTION_KEY) | WITH(OPTION_LOCAL) | WITH(OPTION_FAILED), WITH(OPTION_KEY), "tell 'ekirei policy' of a login", cmd_report },
     { "status", NULL, "", 0, 0, "counts, room, age", cmd_status },
-    { "why", NULL, "CODE|ADDRESS|IP", WITH(OPTION_LANG), 0, "why something was refused, and what to do: EK-17, who, or from where ('all': every code)", cmd_why },
+    { "why", NULL, "CODE|ADDRESS|IP", WITH(OPTION_LANG), 0, "why something was refused (EK-17), and what to do; or 'all'", cmd_why },
     { "config", "check", "", 0, 0, "read the settings and certificates as 'serve' would", cmd_config_check },
     { "config", "show", "", 0, 0, "every setting with value, default, unit and range", cmd_config_show },
     { "version", NULL, "", 0, 0, "which ekirei this is", cmd_version },
@@ -170,6 +170,18 @@ static int unknown_verb(const char *group, const char *typed)
 
 /* ---- help ---- */
 
+/* In its column, on the next line where there is no room left on this one. */
+static void print_meaning(int width, const char *help)
+{
+    struct slice rest = slice_of(help), line;
+    if (width >= HELP_COLUMN) {
+        printf("\n");
+        width = 0;
+    }
+    for (; slice_cut(&rest, '\n', &line); width = 0)
+        printf("%*s%.*s\n", HELP_COLUMN - width, "", (int)line.len, line.ptr);
+}
+
 static void print_synopsis(const struct ctl_command *command)
 {
     int width = printf("  ekirei %s", command->group);
@@ -180,7 +192,7 @@ static void print_synopsis(const struct ctl_command *command)
     for (size_t at = 0; at < OPTIONS; at++)
         if (command->needed & WITH(at))
             width += printf(" %s %s", options[at].name, options[at].value);
-    printf("%*s%s\n", width < HELP_COLUMN ? HELP_COLUMN - width : 1, "", command->help);
+    print_meaning(width, command->help);
 }
 
 static void print_options(uint32_t set)
@@ -191,7 +203,7 @@ static void print_options(uint32_t set)
         int width = printf("  %s", options[at].name);
         if (options[at].value)
             width += printf(" %s", options[at].value);
-        printf("%*s%s\n", width < HELP_COLUMN ? HELP_COLUMN - width : 1, "", options[at].help);
+        print_meaning(width, options[at].help);
     }
 }
 

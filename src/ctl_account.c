@@ -91,7 +91,7 @@ int cmd_account_list(struct ctl *ctl)
     return ctl_print_rows(ctl, rows, columns, "no accounts yet: make one with 'ekirei account add ADDRESS'");
 }
 
-static void show_list(const char *title, const json_t *rows, const char *first, const char *second)
+static void show_list(const char *title, const json_t *rows, const char *first, const char *label, const char *second)
 {
     size_t at;
     json_t *row;
@@ -100,7 +100,7 @@ static void show_list(const char *title, const json_t *rows, const char *first, 
         const json_t *one = json_object_get(row, first), *two = json_object_get(row, second);
         printf("%s: ", title);
         ctl_show_text(json_string_value(one), json_string_length(one));
-        printf(", %s ", second);
+        printf(", %s ", label);
         if (json_is_integer(two))
             printf("%" JSON_INTEGER_FORMAT, json_integer_value(two));
         else
@@ -148,9 +148,9 @@ int cmd_account_show(struct ctl *ctl)
     json_incref(object);
     code = ctl_print_object(ctl, object, columns);
     if (!ctl->json) {
-        show_list("device", json_object_get(object, "devices"), "name", "last_used");
-        show_list("alias", json_object_get(object, "aliases"), "address", "target");
-        show_list("lease", json_object_get(object, "leases"), "ip", "seconds_left");
+        show_list("device", json_object_get(object, "devices"), "name", "last used", "last_used");
+        show_list("alias", json_object_get(object, "aliases"), "address", "target", "target");
+        show_list("lease", json_object_get(object, "leases"), "ip", "seconds left", "seconds_left");
     }
     return ctl_drop(object, code);
 }

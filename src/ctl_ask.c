@@ -44,7 +44,7 @@ struct explanation {
 static const struct explanation explanations[] = {
     { ASK_ACCOUNT_ADD,      STATUS_EXISTS,    "%s is there already, as an account, a login name or an alias" },
     { ASK_ACCOUNT_ADD,      STATUS_NOT_FOUND, "%s: its domain is not served here; add it with 'ekirei domain add DOMAIN'" },
-    { ASK_ACCOUNT_ADD,      STATUS_MALFORMED, "%s: this is no address, login name, password or hash that an account can have" },
+    { ASK_ACCOUNT_ADD,      STATUS_MALFORMED, "%s: this is no address, login name or password that an account can have, or no hash that can be checked here (crypt(3), Argon2)" },
     { ASK_ACCOUNT_PASSWORD, STATUS_MALFORMED, "%s: this is no password, or no hash that can be checked here (crypt(3), Argon2)" },
     { ASK_DEVICE_ADD,       STATUS_EXISTS,    "%s has a device of this name already, or its key is some device's already; revoke that first" },
     { ASK_DEVICE_ADD,       STATUS_NOT_FOUND, "there is no account %s; 'ekirei account list' shows all" },

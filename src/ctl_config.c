@@ -73,7 +73,7 @@ static void warn(struct check *check, const char *text)
 }
 
 /* A path in ekirei.conf is relative to the data folder. */
-static int read_named(const struct check *check, struct slice name, struct buf *out)
+static int read_named(const struct check *check, const char *setting, struct slice name, struct buf *out)
 {
     char path[FILE_PATH];
     bool absolute = name.len > 0 && name.ptr[0] == '/';
@@ -81,21 +81,21 @@ static int read_named(const struct check *check, struct slice name, struct buf *
                        : snprintf(path, sizeof path, "%s/%.*s", check->ctl->dir, (int)name.len, name.ptr);
     must(len > 0);
     if (len >= (int)sizeof path)
-        return ctl_usage("'%.*s': the path is too long", (int)name.len, name.ptr);
+        return ctl_usage("%s: '%.*s': the path is too long", setting, (int)name.len, name.ptr);
     buf_clear(out);
     enum status status = file_read(path, out);
     if (status == STATUS_OK)
         return CTL_DONE;
-    return ctl_usage("%s cannot be read: %s", path, status == STATUS_TOO_BIG ? "it is too large" : strerror(errno));
+    return ctl_usage("%s: %s cannot be read: %s", setting, path, status == STATUS_TOO_BIG ? "it is too large" : strerror(errno));
 }
 
 static int check_pair(struct check *check, struct slice cert_name, struct slice key_name)
 {
     struct buf cert = BUF(LIMIT_PEM), key = BUF(LIMIT_PEM);
     int64_t left = 0;
-    int code = read_named(check, cert_name, &cert);
+    int code = read_named(check, "tls.certificate", cert_name, &cert);
     if (code == CTL_DONE)
-        code = read_named(check, key_name, &key);
+        code = read_named(check, "tls.key", key_name, &key);
     enum status status = code == CTL_DONE ? init_cert_check(buf_slice(&cert), buf_slice(&key), &left) : STATUS_OK;
     if (status == STATUS_MALFORMED)
         code = ctl_usage("tls.certificate, tls.key: '%.*s' and '%.*s' must be a certificate and a key in PEM form",
@@ -120,7 +120,7 @@ static int check_tokens(const struct check *check, const struct settings *settin
     struct jwk_set *set;
     int code = CTL_DONE;
     if (settings->oauth_jwks.len > 0 && !slice_starts_nocase(settings->oauth_jwks, S("https:"))) {
-        code = read_named(check, settings->oauth_jwks, &octets);
+        code = read_named(check, "oauth.jwks", settings->oauth_jwks, &octets);
         if (code == CTL_DONE && (octets.len > LIMIT_ERRAND || jwk_set_open(buf_slice(&octets), &set) != STATUS_OK))
             code = ctl_usage("oauth.jwks: '%.*s' must be a JSON Web Key Set (RFC 7517) of at most %u octets, with a key that can check signatures",
                 (int)settings->oauth_jwks.len, settings->oauth_jwks.ptr, LIMIT_ERRAND);
@@ -128,11 +128,11 @@ static int check_tokens(const struct check *check, const struct settings *settin
             jwk_set_release(set);
     }
     if (code == CTL_DONE && settings->oauth_secret_file.len > 0)
-        code = read_named(check, settings->oauth_secret_file, &octets);
+        code = read_named(check, "oauth.secret_file", settings->oauth_secret_file, &octets);
     if (code == CTL_DONE && octets.len > LIMIT_SECRET && settings->oauth_secret_file.len > 0)
         code = ctl_usage("oauth.secret_file: a password of at most %d octets is meant", LIMIT_SECRET);
     if (code == CTL_DONE && settings->oauth_ca_file.len > 0)
-        code = read_named(check, settings->oauth_ca_file, &octets);
+        code = read_named(check, "oauth.ca_file", settings->oauth_ca_file, &octets);
     buf_wipe(&octets);
     buf_done(&octets);
     return code;

@@ -138,6 +138,22 @@ static int typed_device(struct ctl *ctl, uint8_t key[CTL_KEY], struct ask_device
     return code == CTL_DONE ? ctl_typed_networks(add->from) : code;
 }
 
+/* Many programs take one of these before PLAIN wherever they see it, and with a person's password none can work. */
+static void warn_listed(uint32_t mechanisms)
+{
+    static const struct {
+        enum mechanism mechanism;
+        const char *name;
+    } listed[] = { { MECHANISM_CRAM_MD5, "cram-md5" },
+        { MECHANISM_SCRAM_SHA_1, "scram-sha-1" },
+        { MECHANISM_SCRAM_SHA_1_PLUS, "scram-sha-1-plus" } };
+    for (size_t at = 0; at < sizeof listed / sizeof listed[0]; at++)
+        if (mechanisms & 1u << listed[at].mechanism)
+            ctl_warn("--allow: %s is announced to everybody from now on; a mail program that chooses it (curl and others) cannot log in with a "
+                     "person's password any more.  A device that is told to use it can do so without this word, too",
+                listed[at].name);
+}
+
 int cmd_device_add(struct ctl *ctl)
 {
     struct answer answer;
@@ -149,6 +165,7 @@ int cmd_device_add(struct ctl *ctl)
         code = ctl_ask(ctl, &ask, ctl->arguments[0], &answer);
     if (code != CTL_DONE)
         return code;
+    warn_listed(add->mechanisms);
     json_t *object = json_object();
     ctl_put_text(object, "address", add->address);
     ctl_put_text(object, "login", add->address);

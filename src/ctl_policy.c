@@ -280,7 +280,7 @@ int cmd_report(struct ctl *ctl)
         return code;
     const char *why = call_talk(&call, &place, secret_slice(&key), &report);
     if (why)
-        ctl_warn("%s at %s is not reported to %s: %s", ctl->arguments[0], ctl->arguments[1], to, why);
+        ctl_warn("%s at %s: no lease from %s: %s", ctl->arguments[0], ctl->arguments[1], to, why);
     if (call.fd >= 0)
         close(call.fd);
     buf_done(&call.held);

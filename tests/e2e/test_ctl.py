@@ -83,6 +83,10 @@ class CommandLine(unittest.TestCase):
             for words in ("oauthbearer", "xoauth2", "everything", ""):
                 self.assertIn("--allow", add("none", "--allow", words, fails=2))
             self.assertNotIn("KEY DIGEST", house.ctl("device", "list"))
+            # What is announced to everybody can break the programs of others.
+            self.assertIn("cram-md5 is announced to everybody", add("warned", "--allow", "smtp,cram-md5", fails=0))
+            self.assertEqual(add("quiet", "--allow", "smtp,plain,scram-sha-256", fails=0), "")
+            self.assertIn("device: quiet, last used -", house.ctl("account", "show", "alice@acc.test"))
 
     def test_devices_with_keys(self):
         with House(serve=False) as house, tempfile.TemporaryDirectory() as folder:
@@ -125,6 +129,7 @@ class CommandLine(unittest.TestCase):
                         self.assertTrue(client.pass_(secret).startswith(b"+OK"))
             for bad in ("password", "", "$6$ x", "$9$what"):
                 house.ctl("account", "password", "alice@acc.test", "--hash-stdin", text=bad, fails=1 if bad in ("", "$9$what") else 2)
+            self.assertIn("no hash that can be checked here", house.ctl("account", "add", "dora@acc.test", "--hash-stdin", text="{SSHA}abcd", fails=1))
             self.assertIn("exclude", house.ctl("account", "password", "alice@acc.test", "--hash-stdin", "--password-stdin", text=hashed, fails=2))
 
     def test_changes_are_in_force_when_the_command_returns(self):

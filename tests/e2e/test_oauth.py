@@ -230,7 +230,7 @@ class Oauth(unittest.TestCase):
 
     def test_no_start_without_keys(self):
         house = self.open(oauth__jwks="keys.json")
-        self.assertIn("keys.json cannot be read", house.ctl("config", "check", fails=2))
+        self.assertRegex(house.ctl("config", "check", fails=2), r"oauth\.jwks: \S+keys.json cannot be read")
         (house.dir / "keys.json").write_text('{"keys":[]}')
         self.assertIn("JSON Web Key Set", house.ctl("config", "check", fails=2))
         house.serve(wait=False)

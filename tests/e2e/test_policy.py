@@ -481,7 +481,7 @@ class Reports(unittest.TestCase):
                     done = running.result()
                     guest.close()
             self.assertEqual(done.returncode, 0)
-            self.assertIn("alice@acc.test at 203.0.113.11 is not reported", done.stderr)
+            self.assertIn("alice@acc.test at 203.0.113.11: no lease", done.stderr)
         nobody = free_ports(1)[0]
         self.assertIn("nobody answers", self.run_report("--to", f"{HOST}:{nobody}", "alice@acc.test", "203.0.113.11").stderr)
         wrong = self.server.top / "wrong.key"
