@@ -44,6 +44,8 @@ static void refuse_login(struct session *s, enum smtp_reply reply)
     smtp_refuse(s, reply, NO_SLICE);
     if (is_wrong && ++smtp->login_failures >= LIMIT_LOGIN_FAILURES && !session_wants_close(s))
         smtp_refuse(s, REPLY_TOO_MANY_LOGINS, NO_SLICE);
+    if (++smtp->junk > LIMIT_SESSION_JUNK && !session_wants_close(s)) /* C229: also where nobody had time to look */
+        smtp_close_with(s, REPLY_TOO_MUCH_TALK);
     if (is_bound && !session_wants_close(s)) { /* the keeper has logged us in: nothing else can end that */
         smtp_reset(s);
         session_want_close(s);
