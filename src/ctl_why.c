@@ -10,6 +10,7 @@
 
 #define SHOWN 10u /* rows for a person; --json has all that the keeper gave */
 #define WIDTH 96u /* columns of a paragraph */
+#define BELOW "                      " /* as wide as the time of a row */
 
 /* ---- words for the true reasons ---- */
 
@@ -21,6 +22,7 @@ static const struct detail {
     { "wrong-password",     { "the password was wrong", "パスワードが違います" } },
     { "no-scram-verifier",  { "no SCRAM key is stored for the password yet: log in once with PLAIN or LOGIN (set the program to 'normal password' once)",
                               "このパスワードの SCRAM 用の鍵がまだありません。一度 PLAIN または LOGIN でログインしてください (メールソフトの認証方式を一度「通常のパスワード認証」にします)" } },
+    { "no-device-password", { "only device passwords are good here (no TLS, or this login method), and it was none", "ここでは機器用パスワードだけが有効です（暗号化なし、またはこの認証方式）。一致するものがありません" } },
     { "disabled",           { "the account is disabled ('ekirei account enable')", "アカウントが停止されています ('ekirei account enable')" } },
     { "account-changed",    { "the account was changed while it logged in", "ログイン中にアカウントが変更されました" } },
     { "device-revoked",     { "the device password was revoked", "機器用パスワードが取り消されています" } },
@@ -265,7 +267,7 @@ static void print_row(const struct why_row *row, enum language language)
         printf("%s from %.*s, %u time%s", protocol_text(row->protocol), (int)len, ip, row->count, row->count == 1 ? "" : "s");
     print_text(japanese ? "、名前 " : ", as ", row->name, "");
     print_text(japanese ? "、セッション " : ", session ", row->session, "");
-    print_text(": ", row->detail, "");
+    print_text("\n" BELOW, row->detail, "");
     if (reason)
         printf(japanese ? "（%s）" : " (%s)", reason);
     printf("\n");

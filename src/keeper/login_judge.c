@@ -180,6 +180,8 @@ static const char *reason_against(const struct settings *settings, const struct 
         return "mechanism-off"; /* a session of before SIGHUP, or a gate that lies */
     if (!account)
         return "unknown-name";
+    if (!login->right && !login->try_person)
+        return "no-device-password"; /* a person's may be right, and was not looked at */
     if (!login->right)
         return login_scram_lacks_keys(login) ? "no-scram-verifier" : "wrong-password";
     if (!account->enabled || account->generation != login->generation)

@@ -78,6 +78,16 @@ class Why(unittest.TestCase):
                 self.rows(name, code="EK-1", detail=detail, protocol=protocol)
         self.assertEqual({row["code"] for row in self.why("EK-1")["refusals"]}, {"EK-1"})
 
+    def test_where_only_devices_log_in(self):
+        """Whoever types a person's password there need not look for the error in it."""
+        with self.house.raw("submissions") as client:
+            client.say("EHLO client.test")
+            self.assertTrue(client.say("AUTH CRAM-MD5").startswith("334 "))
+            self.assertIn("[EK-1]", client.say(base64.b64encode(b"alice@acc.test " + b"0" * 32).decode()))
+        row = self.rows("alice@acc.test", detail="no-device-password", protocol="SMTP")[0]
+        self.assertIn("only device passwords are good", row["reason"])
+        self.assertRegex(self.house.ctl("why", "alice"), r"SMTP from 127\.0\.0\.1.*\n +no-device-password \(")
+
     def test_password_in_clear(self):
         with self.house.raw("pop3") as client:
             self.assertRegex(client.say("USER alice@acc.test"), r"^-ERR \[AUTH\] .* \[EK-2\]$")
