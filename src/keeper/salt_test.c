@@ -110,7 +110,7 @@ static void test_reason_where_there_are_no_keys(void **state)
     assert_reason(h, "carol", "wrong-password");
     /* SHA-1 is not kept of people: there no key is missing, the way is none. */
     assert_int_equal(try(h, "carol", "secret-carol", MECHANISM_SCRAM_SHA_1), LOGIN_WRONG);
-    assert_reason(h, "carol", "wrong-password");
+    assert_reason(h, "carol", "no-device-password");
     assert_int_equal(try(h, "nobody", "wrong", MECHANISM_SCRAM_SHA_256), LOGIN_WRONG);
     assert_reason(h, "nobody", "unknown-name");
     /* One login that shows the password makes the keys. */
