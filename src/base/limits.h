@@ -84,7 +84,7 @@
 #define LIMIT_GOOD_LIFE 10000          /* ms after which the crashes before are forgiven */
 
 /* Logins */
-#define LIMIT_DELAYED_LOGINS 1000u     /* logins that wait out their delay at once; beyond it BUSY */
+#define LIMIT_DELAYED_LOGINS 1000u     /* logins that wait out their delay at once; beyond it BUSY for those who would wait longest */
 #define LIMIT_ERRAND 65536             /* octets of a form or a document that is fetched for the keeper: a key set of some hundred keys */
 #define LIMIT_TOKEN_KEYS 64            /* keys of one set (RFC 7517): each may cost a check of a signature */
 #define LIMIT_TOKEN_HEADER 2048        /* octets of a token's header, decoded: an algorithm, a key's name, perhaps a key that we ignore */

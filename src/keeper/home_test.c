@@ -79,6 +79,31 @@ static void test_C074_other_ways_to_type_a_name(void **state)
     assert_true(time_of(h, "Nob@our.test.", "wrong", AWAY) >= LIMIT_FIRST_DELAY);
 }
 
+static uint32_t put_login(struct house *h, const char *name, const char *secret, const char *peer)
+{
+    static uint64_t session = 100000;
+    struct ask ask = { .kind = ASK_LOGIN, .fd = -1,
+        .login = { slice_of(name), slice_of(secret), NO_SLICE,
+            { .session = S("s"), .peer = house_ip(peer), .protocol = PROTOCOL_POP3, .mechanism = MECHANISM_PASSWORD, .encrypted = 1 } } };
+    return house_put(h, END_USER, ++session, &ask);
+}
+
+/* Those who have to wait longest give up their places: whoever guesses at many doors at once keeps nobody else out. */
+static void test_C076_a_queue_of_guessers_keeps_nobody_out(void **state)
+{
+    struct house *h = *state;
+    for (size_t i = 0; i < LIMIT_FREE_BY_NAME; i++) {
+        log_in(h, "alice", "wrong", AWAY);
+        log_in(h, "bob", "wrong", HOME);
+    }
+    for (uint32_t i = 0; i < LIMIT_DELAYED_LOGINS + 10; i++)
+        put_login(h, "alice", "wrong", AWAY);
+    struct answer bob = house_get(h, END_USER, put_login(h, "bob", "secret-bob", HOME));
+    assert_ok(bob.status);
+    assert_int_equal(bob.login.verdict, LOGIN_OK);
+    assert_true(h->keeper->delayed_count <= LIMIT_DELAYED_LOGINS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -86,6 +111,7 @@ int main(void)
         HOUSE(test_C076_home_is_home_after_a_restart),
         HOUSE(test_places_go_with_their_account),
         HOUSE(test_C074_other_ways_to_type_a_name),
+        HOUSE(test_C076_a_queue_of_guessers_keeps_nobody_out),
     };
     return cmocka_run_group_tests_name("home", tests, NULL, NULL);
 }

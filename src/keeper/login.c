@@ -299,6 +299,24 @@ static msec wait_for(struct keeper *keeper, const struct throttle_try *attempt, 
     return wait < LIMIT_LOGIN_WAIT ? wait : LIMIT_LOGIN_WAIT;
 }
 
+/* Room for one that is due at that time: who has to wait longest is sent away, since he who guesses at many doors waits longest. */
+static bool make_room(struct keeper *keeper, msec due)
+{
+    struct task *latest = NULL;
+    if (keeper->delayed_count < LIMIT_DELAYED_LOGINS)
+        return true;
+    for (struct list *node = keeper->delayed.next; node != &keeper->delayed; node = node->next) {
+        struct task *task = list_element(node, struct task, waiting);
+        if (!latest || task->due > latest->due)
+            latest = task;
+    }
+    if (!latest || latest->due <= due)
+        return false;
+    task_resume(latest);
+    login_busy(latest);
+    return true;
+}
+
 void login_delay(struct task *task)
 {
     struct keeper *keeper = task->keeper;
@@ -310,11 +328,11 @@ void login_delay(struct task *task)
         login->begin(task);
         return;
     }
-    if (keeper->delayed_count >= LIMIT_DELAYED_LOGINS) {
+    task->due = now + wait_for(keeper, &attempt, delay);
+    if (!make_room(keeper, task->due)) {
         login_busy(task);
         return;
     }
-    task->due = now + wait_for(keeper, &attempt, delay);
     task_wait(task, &keeper->delayed, &keeper->delayed_count);
 }
 
