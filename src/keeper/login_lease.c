@@ -32,6 +32,15 @@ static void log_refusal(
     refusals_note(&keeper->refusals, &refused, clock_wall());
 }
 
+/* What a device may do ends on its last day (C108); 0: it has none. */
+static msec time_left(const struct device *device)
+{
+    wall now = clock_wall();
+    if (!device || device->expires == 0)
+        return 0;
+    return device->expires > now ? device->expires - now : 1;
+}
+
 /* DESIGN section 8: effective before the answer leaves. */
 bool login_open_lease(struct task *task, const struct account *account, const struct device *device)
 {
@@ -48,6 +57,7 @@ bool login_open_lease(struct task *task, const struct account *account, const st
         .device = login->device,
         .peer = login->peer,
         .protocol = login->protocol,
+        .most = time_left(device),
         .internal_only = device && (device->rights & RIGHT_INTERNAL_ONLY) };
     const struct lease *lease = NULL;
     if (login->protocol == PROTOCOL_SMTP)

@@ -1,4 +1,6 @@
 /* Who nearly may send, and is told why not: a lease of the other family of addresses (C104), or of another EHLO name (C096). */
+#include <unistd.h>
+
 #include "keeper/test_house.h"
 
 #define V4     "192.0.2.7"
@@ -92,6 +94,30 @@ static void test_C104_aliases_and_the_end_of_a_lease(void **state)
     assert_int_equal(house_rcpt(h, END_USER, 4, "far@else.test"), MAIL_PROVE_YOURSELF);
 }
 
+/* ---- a device's time --------------------------------------------------------------------------------------------------- */
+
+/* Its lease ends with it, and not when its minutes are over. */
+static void test_C108_a_lease_ends_with_its_device(void **state)
+{
+    struct house *h = *state;
+    struct ask add = { .kind = ASK_DEVICE_ADD, .fd = -1,
+        .device_add = { .address = S(ALICE), .name = S("copier"), .rights = RIGHT_LEASE, .expires = clock_wall() + 2000 } };
+    struct answer device = house_ask(h, END_CTL, 0, &add);
+    assert_ok(device.status);
+    struct slice secret;
+    assert_ok(arena_copy(&h->arena, device.device_add.secret, &secret));
+    pop(h, 1, "alice", secret.ptr, V4);
+    check(mail(h, 2, (struct said){ ALICE, V4 }), MAIL_OK, NULL);
+    assert_int_equal(house_rcpt(h, END_USER, 2, "far@else.test"), MAIL_OK);
+    while (clock_wall() <= add.device_add.expires)
+        usleep(100000);
+    assert_int_equal(house_rcpt(h, END_USER, 2, "far@else.test"), MAIL_PROVE_YOURSELF);
+    check(mail(h, 3, (struct said){ ALICE, V4 }), MAIL_PROVE_YOURSELF, NULL);
+    check(mail(h, 3, (struct said){ ALICE, V6 }), MAIL_PROVE_YOURSELF, NULL);
+    pop(h, 4, "alice", "secret-alice", V4); /* the owner's own is another matter */
+    check(mail(h, 3, (struct said){ ALICE, V4 }), MAIL_OK, NULL);
+}
+
 /* ---- pinned to an EHLO name ------------------------------------------------------------------------------------------- */
 
 static void pin(struct house *h)
@@ -159,6 +185,7 @@ int main(void)
         HOUSE(test_C104_the_other_family_is_named),
         HOUSE(test_C104_nothing_is_told_without_need),
         HOUSE(test_C104_aliases_and_the_end_of_a_lease),
+        HOUSE(test_C108_a_lease_ends_with_its_device),
         HOUSE(test_C096_the_first_message_pins_its_name),
         HOUSE(test_C096_a_pin_is_forgotten_with_what_it_was_for),
         HOUSE(test_names_are_free_without_the_setting),

@@ -376,6 +376,8 @@ enum lease_grant lease_grant(struct leases *leases, const struct lease_wish *wis
     lease->protocol = wish->protocol;
     lease->internal_only = wish->internal_only;
     lease->until = least(now + settings->lease_window, lease->cap); /* C098 */
+    if (wish->most)
+        lease->until = least(lease->until, now + wish->most);
     lease->messages = settings->lease_messages;
     lease->recipients = settings->lease_recipients;
     /* Both counts begin anew; what transactions have under way stays reserved, and so is counted against the new ones.

@@ -66,6 +66,7 @@ struct lease_wish {
     struct ip peer;
     uint8_t protocol;
     bool internal_only;
+    msec most;   /* until then at most, from now on: a device's time is up; 0: as the settings say */
 };
 enum lease_grant { LEASE_OPENED, LEASE_RENEWED, LEASE_REFUSED_SHARED, LEASE_REFUSED_FULL };
 /* *out_lease only where one was opened or renewed. */
