@@ -133,7 +133,7 @@ static int read_senders(const struct ctl *ctl, struct slice name, struct buf *ou
     if (status == STATUS_OK)
         return CTL_DONE;
     return ctl_usage("policy.senders: %.*s cannot be read: %s", (int)name.len, name.ptr,
-        status == STATUS_IO ? strerror(errno) : status_name(status));
+        status == STATUS_IO ? strerror(errno) : status == STATUS_NOT_FOUND ? "there is no such file" : status_name(status));
 }
 
 int cmd_policy(struct ctl *ctl)
