@@ -9,7 +9,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
-from house import HOST, House, free_offset, postfix_master  # noqa: E402
+from house import HOST, House, postfix_master, reserve_ports  # noqa: E402
 
 ACCOUNTS, DOMAIN = 100, "bench.test"
 
@@ -70,7 +70,7 @@ class PostfixDovecot:
         # Postfix's programs run as other users: the folder must be passable, and on a real disk.
         self.top = pathlib.Path(tempfile.mkdtemp(prefix="peers-", dir="/var/tmp"))
         self.top.chmod(0o755)
-        self.port = 2525 + free_offset() % 1000 + 20000
+        self.port, self.kept_ports = reserve_ports(0, 1)
         self._dovecot()
         self._postfix()
         self.wait(self.port)

@@ -20,21 +20,32 @@ import poplib
 EKIREI = os.environ.get("EKIREI", str(pathlib.Path(__file__).resolve().parents[2] / "build" / "ekirei"))
 HOST = "127.0.0.1"
 STANDARD = {"smtp": 25, "submission": 587, "submissions": 465, "pop3": 110, "pop3s": 995}
+LEGACY = {"submission": 2587, "submissions": 2465, "pop3": 2110, "pop3s": 2995}  # what tests set legacy.*_port to
+KEPT = []
 QUICK = {"listen.address": HOST, "auth.throttle": "no", "auth.hash_cost": "1", "limits.connections_per_address": "500",
          "pop_before_smtp.never_networks": "", "queue.first_retry": "1s", "store.disk_reserve": "1MB"}
 
 
-def free_offset():
-    """An offset at which every port of the house is free at the moment."""
+def reserve_ports(*ports):
+    """An offset at which these ports are free, and what keeps them so until it is closed: sockets that are bound and do not listen, which are in
+    nobody's way but other tests'.  Below 32768: from there on the system takes ports for outgoing connections."""
     while True:
-        offset = random.randrange(20000, 55000)
+        offset, kept = random.randrange(5000, 32000 - max(ports)), contextlib.ExitStack()
         try:
-            for port in [*STANDARD.values(), 143, 443, 993, 4190]:
-                with socket.socket() as probe:
-                    probe.bind((HOST, port + offset))
-            return offset
+            for port in ports:
+                holder = kept.enter_context(socket.socket())
+                holder.bind((HOST, port + offset))
+                holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # only now: the program may have it, another test may not
+            return offset, kept
         except OSError:
-            continue
+            kept.close()
+
+
+def free_port():
+    """One that is kept as long as this process lives."""
+    port, kept = reserve_ports(0)
+    KEPT.append(kept)
+    return port
 
 
 def message(subject="hello", sender="alice@acc.test", to="bob@acc.test", body="a line\r\n.dot\r\nlast\r\n"):
@@ -48,7 +59,7 @@ class House:
         self.top = pathlib.Path(tempfile.mkdtemp(prefix="ekirei-test-"))
         self.dir = self.top / "e"
         self.domain, self.host = domain, f"mail.{domain}"
-        self.offset = free_offset()
+        self.offset, self.kept_ports = reserve_ports(*STANDARD.values(), *LEGACY.values())
         self.process = None
         self.user = user  # a numeric id: everything runs as that ordinary user
         if user:
@@ -66,6 +77,7 @@ class House:
 
     def __exit__(self, *_):
         self.stop()
+        self.kept_ports.close()
         shutil.rmtree(self.top, ignore_errors=True)
 
     # -- the program
@@ -184,21 +196,11 @@ class House:
         return Raw(self, service, service in ("submissions", "pop3s") if tls is None else tls, **where)
 
 
-class Raw:
-    """A conversation octet by octet."""
+class Lines:
+    """A socket, read line by line."""
 
-    def __init__(self, house, service, tls, host=HOST, source=None):
-        """`source`: the address that the server sees, of this machine."""
-        self.socket = socket.create_connection((host, house.port(service)), timeout=20, source_address=(source, 0) if source else None)
-        self.house = house
-        if tls:
-            self.secure()
-        self.held = b""
-        self.greeting = self.line()
-
-    def secure(self):
-        self.socket = self.house.tls().wrap_socket(self.socket, server_hostname="localhost")
-        self.held = b""
+    def __init__(self, connected, end=b"\r\n"):
+        self.socket, self.end, self.held = connected, end, b""
 
     def __enter__(self):
         return self
@@ -210,8 +212,8 @@ class Raw:
         self.socket.sendall(octets.encode() if isinstance(octets, str) else octets)
 
     def line(self):
-        """The next line without CRLF, or None at the end."""
-        while b"\r\n" not in self.held:
+        """The next line without its end, or None where there is no more."""
+        while self.end not in self.held:
             try:
                 more = self.socket.recv(65536)
             except (ConnectionResetError, ssl.SSLEOFError):
@@ -219,8 +221,24 @@ class Raw:
             if not more:
                 return None
             self.held += more
-        line, self.held = self.held.split(b"\r\n", 1)
+        line, self.held = self.held.split(self.end, 1)
         return line.decode("utf-8", "replace")
+
+
+class Raw(Lines):
+    """A conversation octet by octet."""
+
+    def __init__(self, house, service, tls, host=HOST, source=None):
+        """`source`: the address that the server sees, of this machine."""
+        super().__init__(socket.create_connection((host, house.port(service)), timeout=20, source_address=(source, 0) if source else None))
+        self.house = house
+        if tls:
+            self.secure()
+        self.greeting = self.line()
+
+    def secure(self):
+        self.socket = self.house.tls().wrap_socket(self.socket, server_hostname="localhost")
+        self.held = b""
 
     def reply(self):
         """One SMTP reply: its last line."""

@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.parse
 
-HOST = "127.0.0.1"
+from house import HOST
 
 
 def b64url(octets):
@@ -69,6 +69,18 @@ class Key:
 def compact(header, payload, signer):
     text = ".".join(b64url(part if isinstance(part, bytes) else json.dumps(part).encode()) for part in (header, payload))
     return text + "." + b64url(signer(text.encode()))
+
+
+class Signer:
+    """An issuer whose key set is in a file: `jwks` is its text."""
+
+    def __init__(self, issuer="https://id.acc.test/", audience="mail"):
+        self.issuer, self.audience, self.key = issuer, audience, Key("RSA", "one")
+        self.jwks = json.dumps({"keys": [self.key.jwk()]})
+
+    def token(self, email, **claims):
+        body = {"iss": self.issuer, "aud": self.audience, "exp": int(time.time()) + 300, "email": email, **claims}
+        return compact({"alg": "RS256", "typ": "JWT", "kid": self.key.kid}, body, lambda octets: self.key.sign("RS256", octets))
 
 
 class Issuer:

@@ -5,9 +5,9 @@ import hmac
 import os
 import socket
 import ssl
-import time
+import subprocess
 
-from house import HOST
+from house import HOST, Lines
 
 VERSIONS = {"1.0": ssl.TLSVersion.TLSv1, "1.1": ssl.TLSVersion.TLSv1_1, "1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 SCRAM = {"SCRAM-SHA-1": "sha1", "SCRAM-SHA-256": "sha256"}
@@ -17,12 +17,12 @@ def b64(octets):
     return base64.b64encode(octets.encode() if isinstance(octets, str) else octets).decode()
 
 
-class Line:
+class Line(Lines):
     """One connection.  tls: None or a version; implicit: TLS from the first octet; key: (certificate, key) files."""
 
     def __init__(self, house, protocol, port, source=HOST, tls=None, implicit=False, key=None, hello="client.test"):
-        self.house, self.protocol, self.hello, self.held = house, protocol, hello, b""
-        self.socket = socket.create_connection((HOST, port), timeout=20, source_address=(source, 0))
+        super().__init__(socket.create_connection((HOST, port), timeout=20, source_address=(source, 0)))
+        self.house, self.protocol, self.hello = house, protocol, hello
         self.version = tls
         if tls and implicit:
             self.secure(tls, key)
@@ -35,12 +35,6 @@ class Line:
             self.secure(tls, key)
             if protocol == "smtp":
                 self.extensions = self.ehlo()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.socket.close()
 
     def secure(self, version, key):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -56,34 +50,19 @@ class Line:
 
     # -- lines
 
-    def put(self, text):
-        self.socket.sendall(text.encode() + b"\r\n")
-
-    def line(self):
-        while b"\r\n" not in self.held:
-            try:
-                more = self.socket.recv(65536)
-            except (ConnectionResetError, ssl.SSLEOFError):
-                more = b""
-            if not more:
-                return None
-            self.held += more
-        line, self.held = self.held.split(b"\r\n", 1)
-        return line.decode()
-
     def say(self, text):
-        self.put(text)
+        self.put(text + "\r\n")
         return self.line()
 
     def ehlo(self):
-        self.put(f"EHLO {self.hello}")
+        self.put(f"EHLO {self.hello}\r\n")
         lines = [self.line()]
         while lines[-1][3] == "-":
             lines.append(self.line())
         return [line[4:] for line in lines]
 
     def capa(self):
-        self.put("CAPA")
+        self.put("CAPA\r\n")
         lines = [self.line()]
         while lines[-1] != ".":
             lines.append(self.line())
@@ -196,33 +175,7 @@ class Line:
 
 def make_key(folder, name):
     """A key pair with a certificate that nobody signed: (certificate, key) files."""
-    import subprocess
     certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}", "-days", "2",
                     "-keyout", key, "-out", certificate], check=True, capture_output=True)
     return str(certificate), str(key)
-
-
-class Issuer:
-    """Signs tokens (RS256) as an authorization server would; `jwks` is its key set as text."""
-
-    def __init__(self, folder, issuer="https://id.acc.test/", audience="mail"):
-        import json
-        import subprocess
-        self.key, self.issuer, self.audience, self.kid = folder / "issuer.key", issuer, audience, "one"
-        subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", self.key], check=True, capture_output=True)
-        text = subprocess.run(["openssl", "rsa", "-in", self.key, "-noout", "-modulus"], check=True, capture_output=True, text=True).stdout
-        modulus = bytes.fromhex(text.strip().split("=")[1])
-        self.jwks = json.dumps({"keys": [{"kty": "RSA", "use": "sig", "alg": "RS256", "kid": self.kid, "n": self.text(modulus), "e": "AQAB"}]})
-
-    @staticmethod
-    def text(octets):
-        return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
-
-    def token(self, email, **claims):
-        import json
-        import subprocess
-        body = {"iss": self.issuer, "aud": self.audience, "exp": int(time.time()) + 300, "email": email, **claims}
-        signed = self.text(json.dumps({"alg": "RS256", "typ": "JWT", "kid": self.kid}).encode()) + "." + self.text(json.dumps(body).encode())
-        signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", self.key], input=signed.encode(), check=True, capture_output=True).stdout
-        return f"{signed}.{self.text(signature)}"

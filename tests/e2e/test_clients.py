@@ -4,7 +4,8 @@ import subprocess
 import unittest
 
 from house import House, message
-from sasl_client import Issuer, make_key
+from issuer import Signer
+from sasl_client import make_key
 
 ALICE, BOB = "alice@acc.test", "bob@acc.test"
 
@@ -19,7 +20,7 @@ class Clients(unittest.TestCase):
     def setUpClass(cls):
         cls.house = house = House(serve=False, auth__client_certificates="yes", oauth__issuer="https://id.acc.test/", oauth__audience="mail")
         cls.ca = str(house.dir / "tls" / "ca.pem")
-        cls.issuer = Issuer(house.top)
+        cls.issuer = Signer()
         (house.dir / "jwks.json").write_text(cls.issuer.jwks)
         with open(house.dir / "ekirei.conf", "a") as conf:
             conf.write("\n[oauth]\njwks = jwks.json\n")

@@ -4,11 +4,11 @@ import subprocess
 import unittest
 
 import mechanisms as table
-from house import House
-from sasl_client import Issuer, Line, make_key
+from house import LEGACY, House, until
+from issuer import Signer
+from sasl_client import Line, make_key
 
 PERSON, IMPORTED = "alice@acc.test", "ingrid@acc.test"
-LEGACY_PORTS = {"submission": 1587, "pop3": 1110}  # the port offset comes on top
 
 
 class Mechanisms(unittest.TestCase):
@@ -16,10 +16,10 @@ class Mechanisms(unittest.TestCase):
     def setUpClass(cls):
         cls.house = House(serve=False, accounts=("alice", "bob", "carol"), listen__address="127.0.0.1", auth__plaintext_networks=table.PLAINTEXT,
                           legacy__networks=table.LEGACY, legacy__tls_min_version="1.0", auth__client_certificates="yes",
-                          legacy__submission_port=str(LEGACY_PORTS["submission"]), legacy__pop3_port=str(LEGACY_PORTS["pop3"]),
+                          legacy__submission_port=str(LEGACY["submission"]), legacy__pop3_port=str(LEGACY["pop3"]),
                           oauth__issuer="https://id.acc.test/", oauth__audience="mail", oauth__configuration="https://id.acc.test/.well-known/openid-configuration")
         house = cls.house
-        cls.issuer = Issuer(house.top)
+        cls.issuer = Signer()
         (house.dir / "jwks.json").write_text(cls.issuer.jwks)
         with open(house.dir / "ekirei.conf", "a") as conf:
             conf.write("\n[oauth]\njwks = jwks.json\n")
@@ -35,7 +35,7 @@ class Mechanisms(unittest.TestCase):
     def connect(self, connection, protocol, house=None):
         name, source, tls, legacy, key, _ = next(row for row in table.CONNECTIONS if row[0] == connection)
         house, service = house or self.house, "submission" if protocol == "smtp" else "pop3"
-        port = LEGACY_PORTS[service] + house.offset if legacy else house.port(service)
+        port = LEGACY[service] + house.offset if legacy else house.port(service)
         return Line(house, protocol, port, source=source, tls=tls, key=self.key if key else None)
 
     limited = None
@@ -109,7 +109,6 @@ class Mechanisms(unittest.TestCase):
         self.import_anew()
         with self.connect("TLS 1.3", "smtp") as line:
             self.assertTrue(line.ok(line.auth("PLAIN", IMPORTED, "Old-word")))
-        from house import until
 
         def scram():
             with self.connect("TLS 1.3", "smtp") as again:
@@ -120,7 +119,6 @@ class Mechanisms(unittest.TestCase):
         self.assertNotIn("CRAM-MD5", self.connect("TLS 1.3", "smtp").offered())
         type(self).limited = self.house.device("carol@acc.test", "old", "--allow", "smtp,pop3,cram-md5")
         try:
-            from house import until
             until(lambda: "CRAM-MD5" in self.connect("TLS 1.3", "smtp").offered(), 5, "the list")
             for connection, protocol, mechanism, kind in self.each(("limited",)):
                 if mechanism != "EXTERNAL" and connection in ("TLS 1.3", "clear, legacy", "clear"):

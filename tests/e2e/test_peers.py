@@ -10,7 +10,7 @@ import tempfile
 import time
 import unittest
 
-from house import HOST, House, free_offset, message, postfix_master, received, until
+from house import HOST, House, free_port, message, postfix_master, received, until
 
 DAEMONS = "/usr/lib/postfix/sbin"
 
@@ -104,7 +104,7 @@ virtual_mailbox_limit = 0
 class Peers(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        port = 1000 + free_offset()
+        port = free_port()
         cls.house = House(smarthost=f"{HOST}:{port}", smarthost__tls="may")
         try:
             cls.postfix = Postfix(port, cls.house)

@@ -16,50 +16,20 @@ import tempfile
 import time
 import unittest
 
-from house import EKIREI, HOST, Sink, free_offset, message, postfix_master, until
+from house import EKIREI, HOST, Lines, Sink, free_port, message, postfix_master, reserve_ports, until
 from test_peers import DAEMONS, Postfix
 
 DOVECOT = shutil.which("dovecot") or "/usr/sbin/dovecot"
 
 
-def free_ports(count):
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((HOST, 0))
-        return [one.getsockname()[1] for one in sockets]
-
-
-class Line:
-    """A connection that is read line by line; lines end with LF."""
+class Line(Lines):
+    """A connection whose lines end with LF."""
 
     def __init__(self, where):
-        self.socket = socket.socket(socket.AF_UNIX) if isinstance(where, str) else socket.socket()
-        self.socket.settimeout(20)
-        self.socket.connect(where)
-        self.held = b""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.socket.close()
-
-    def put(self, text):
-        self.socket.sendall(text.encode() if isinstance(text, str) else text)
-
-    def line(self):
-        """Without its LF; None at the end."""
-        while b"\n" not in self.held:
-            try:
-                more = self.socket.recv(65536)
-            except ConnectionResetError:
-                more = b""
-            if not more:
-                return None
-            self.held += more
-        line, self.held = self.held.split(b"\n", 1)
-        return line.decode()
+        connected = socket.socket(socket.AF_UNIX) if isinstance(where, str) else socket.socket()
+        connected.settimeout(20)
+        connected.connect(where)
+        super().__init__(connected, b"\n")
 
 
 class Reporter(Line):
@@ -88,7 +58,8 @@ class Server:
         self.dir, self.process = self.top / "e", None
         subprocess.run([EKIREI, "policy", "--make-key", "--dir", self.dir], check=True, capture_output=True)
         self.key = bytes.fromhex((self.dir / "keys" / "report.key").read_text())
-        self.port, self.reports = free_ports(2)
+        self.port, self.kept_ports = reserve_ports(0, 1)
+        self.reports = self.port + 1
         merged = {"pop_before_smtp.never_networks": never_networks, "policy.listen": f"{HOST}:{self.port}", "policy.reports": f"{HOST}:{self.reports}",
                   **{key.replace("__", "."): value for key, value in settings.items()}}
         if senders:
@@ -103,6 +74,7 @@ class Server:
 
     def __exit__(self, *_):
         self.stop()
+        self.kept_ports.close()
         shutil.rmtree(self.top, ignore_errors=True)
 
     def run(self, *words):
@@ -482,7 +454,7 @@ class Reports(unittest.TestCase):
                     guest.close()
             self.assertEqual(done.returncode, 0)
             self.assertIn("alice@acc.test at 203.0.113.11: no lease", done.stderr)
-        nobody = free_ports(1)[0]
+        nobody = free_port()
         self.assertIn("nobody answers", self.run_report("--to", f"{HOST}:{nobody}", "alice@acc.test", "203.0.113.11").stderr)
         wrong = self.server.top / "wrong.key"
         wrong.write_text("00" * 32 + "\n")
@@ -577,7 +549,7 @@ class Hub(Postfix):
 
     def __init__(self, port, server, sink):
         self.server, self.sink = server, sink
-        self.submission = free_ports(1)[0]
+        self.submission = free_port()
         super().__init__(port, None)
 
     def _configure(self):
@@ -618,7 +590,7 @@ class Dovecot:
     def __init__(self, server):
         self.top = pathlib.Path(tempfile.mkdtemp(prefix="dovecot-", dir="/var/tmp"))
         self.top.chmod(0o755)
-        self.port = free_ports(1)[0]
+        self.port = free_port()
         (self.top / "mail").mkdir(mode=0o777)
         (self.top / "mail").chmod(0o777)
         program, key, script = self.top / "ekirei", self.top / "report.key", self.top / "report-login"
@@ -716,7 +688,7 @@ class Beside(unittest.TestCase):
             cls.server = stack.enter_context(Server(pop_before_smtp__messages="3", pop_before_smtp__recipients="5"))
             cls.dovecot = Dovecot(cls.server)
             stack.callback(cls.dovecot.stop)
-            cls.postfix = Hub(1000 + free_offset(), cls.server, cls.sink)
+            cls.postfix = Hub(free_port(), cls.server, cls.sink)
             stack.callback(cls.postfix.stop)
             cls.addClassCleanup(stack.pop_all().close)
 
