@@ -202,6 +202,7 @@ class Life(unittest.TestCase):
             self.assertTrue(second.stderr.startswith("ekirei: "), second.stderr)
             self.assertIn(round(time.monotonic() - start), (5, 6))
         with House(serve=False) as house, socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # beside the one that keeps it for the house
             other.bind((HOST, house.port("pop3")))
             other.listen()
             taken = subprocess.run([EKIREI, "serve", "--dir", str(house.dir)], capture_output=True, text=True, timeout=20)
