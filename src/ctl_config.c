@@ -14,15 +14,14 @@
 #define VALUE_MOST LIMIT_SETTINGS_FILE
 #define SOON       (14 * 86400) /* seconds: a certificate that ends before is worth a warning */
 
-static const struct ctl_column columns[] = {
-    { "name", "SETTING", COLUMN_TEXT },
-    { "value", "VALUE", COLUMN_TEXT },
-    { "default", "DEFAULT", COLUMN_TEXT },
-    { "unit", "UNIT", COLUMN_TEXT },
-    { "range", "RANGE", COLUMN_TEXT },
-    { "help", "MEANING", COLUMN_TEXT },
-    { NULL, NULL, COLUMN_TEXT },
-};
+/* As it would stand in ekirei.conf, and below it what it means: a table would be wider than any screen. */
+static void show_setting(const struct config_row *row, struct slice value)
+{
+    printf("%s =%s", row->name, value.len > 0 ? " " : "");
+    ctl_show_text(value.ptr, value.len);
+    printf("\n    %s", row->help);
+    printf("\n    %s: %s; default: %s\n", row->unit, row->range, row->preset[0] == '\0' ? "nothing" : row->preset);
+}
 
 int cmd_config_show(struct ctl *ctl)
 {
@@ -53,10 +52,12 @@ int cmd_config_show(struct ctl *ctl)
         ctl_put_text(object, "range", slice_of(row->range));
         ctl_put_text(object, "help", slice_of(row->help));
         json_array_append_new(rows, object);
+        if (!ctl->json)
+            show_setting(row, buf_slice(&value));
     }
     buf_done(&value);
     settings_release(settings);
-    return ctl_print_rows(ctl, rows, columns, "no settings");
+    return ctl->json ? ctl_print_rows(ctl, rows, NULL, "") : ctl_drop(rows, CTL_DONE);
 }
 
 /* ---- check ---- */

@@ -41,6 +41,7 @@ class CommandLine(unittest.TestCase):
             conf.write_text(good)
             house.ctl("config", "check")
             rows = {row["name"]: row for row in house.json("config", "show")}
+            self.assertRegex(house.ctl("config", "show"), r"\nmx\.workers = 1\n    processes that .*\n    processes: 1-64; default: 1\n")
             for name in ("listen.address", "tls.min_version", "auth.plaintext_networks", "auth.apop_without_tls", "legacy.networks", "auth.throttle", "auth.hash_cost",
                          "limits.connections_per_address", "message.size_limit", "smarthost", "smarthost.tls", "queue.first_retry", "dns.servers", "dns.trust_anchor",
                          "pop_before_smtp.accounts", "pop_before_smtp.window", "pop_before_smtp.cap", "pop_before_smtp.messages", "pop_before_smtp.recipients",
