@@ -20,15 +20,16 @@ def escape(text):
 
 
 run = subprocess.run([program, "config", "show", "--json", "--dir", "/nonexistent"], capture_output=True, text=True, check=True)
-lines, section = [], None
+lines, sections = [], {}
 for row in json.loads(run.stdout):
-    name = row["name"]
-    if "." in name and name.split(".")[0] != section:
-        section = name.split(".")[0]
-        lines.append(f".SS [{escape(section)}]")
-    default = escape(row["default"]) or "nothing"
-    lines += [".TP", f".B {escape(name)}", f"{escape(row['help'])}.", ".br",
-              f"Default: {default}.  {escape(row['unit'][:1].upper() + row['unit'][1:])}: {escape(row['range'])}."]
+    sections.setdefault(row["name"].rpartition(".")[0], []).append(row)
+for section in sorted(sections, key=bool):  # what has no section stands at the top, as in the file
+    lines.append(f".SS [{escape(section)}]" if section else ".SS Outside any section, at the top")
+    for row in sections[section]:
+        default = escape(row["default"]) or "nothing"
+        choices = escape(row["range"]).replace("|", "|\\:")  # where a long line may break
+        lines += [".TP", f".B {escape(row['name'])}", f"{escape(row['help'])}.", ".br",
+                  f"Default: {default}.  {escape(row['unit'][:1].upper() + row['unit'][1:])}: {choices}."]
 text = target.read_text()
 before, rest = text.split(BEGIN + "\n", 1)
 made = before + BEGIN + "\n" + "\n".join(lines) + "\n" + END + rest.split(END, 1)[1]
