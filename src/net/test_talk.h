@@ -45,6 +45,15 @@ static struct talk open_talk(struct tls_context *context, int max_version, const
     return talk;
 }
 
+static struct tls_context *open_context(const struct tls_plan *from)
+{
+    struct tls_context *context;
+    struct buf why = BUF(256);
+    assert_int_equal(tls_context_open(from, &context, &why), STATUS_OK);
+    buf_done(&why);
+    return context;
+}
+
 /* Carries octets in both directions, at most `cut` at a time, until nothing moves. */
 static void pump(struct talk *talk, size_t cut)
 {

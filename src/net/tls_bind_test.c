@@ -43,15 +43,6 @@ static struct tls_plan plan(void)
         .ticket_scope = S("submission") };
 }
 
-static struct tls_context *open_context(const struct tls_plan *from)
-{
-    struct tls_context *context;
-    struct buf why = BUF(256);
-    assert_int_equal(tls_context_open(from, &context, &why), STATUS_OK);
-    buf_done(&why);
-    return context;
-}
-
 static void use_pair(SSL *client, const struct test_pair *pair)
 {
     BIO *text = BIO_new_mem_buf(pair->certificate.ptr, (int)pair->certificate.len);

@@ -44,15 +44,6 @@ static struct tls_plan plan(void)
         .alpn = S("\x04pop3") };
 }
 
-static struct tls_context *open_context(const struct tls_plan *from)
-{
-    struct tls_context *context;
-    struct buf why = BUF(256);
-    assert_int_equal(tls_context_open(from, &context, &why), STATUS_OK);
-    buf_done(&why);
-    return context;
-}
-
 static void check_words(int max_version, const char *version, size_t cut)
 {
     char got[64] = { 0 };

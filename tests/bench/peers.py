@@ -9,7 +9,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
-from house import HOST, House, postfix_master, reserve_ports  # noqa: E402
+from house import HOST, House, postfix_main, postfix_master, reserve_ports  # noqa: E402
 
 ACCOUNTS, DOMAIN = 100, "bench.test"
 
@@ -120,20 +120,7 @@ service anvil {{
         for folder in (conf, spool, data):
             folder.mkdir()
         (conf / "master.cf").write_text(postfix_master(self.port))
-        (conf / "main.cf").write_text(f"""
-compatibility_level = 3.6
-queue_directory = {spool}
-data_directory = {data}
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-mail_owner = postfix
-setgid_group = postdrop
-myhostname = mail.{DOMAIN}
-mydestination =
-inet_interfaces = {HOST}
-inet_protocols = ipv4
-alias_maps =
-alias_database =
+        (conf / "main.cf").write_text(f"""{postfix_main(self.top)}myhostname = mail.{DOMAIN}
 mynetworks = 127.0.0.0/8
 virtual_mailbox_domains = {DOMAIN}
 virtual_mailbox_maps = static:present
@@ -143,8 +130,6 @@ smtpd_recipient_restrictions = permit_mynetworks, reject_unauth_destination
 smtpd_client_connection_count_limit = 0
 default_process_limit = 200
 in_flow_delay = 0
-maillog_file = {self.top}/postfix.log
-maillog_file_prefixes = /var/tmp
 message_size_limit = 50000000
 mailbox_size_limit = 0
 virtual_mailbox_limit = 0

@@ -19,6 +19,7 @@ import poplib
 
 EKIREI = os.environ.get("EKIREI", str(pathlib.Path(__file__).resolve().parents[2] / "build" / "ekirei"))
 HOST = "127.0.0.1"
+POSTFIX_DAEMONS = "/usr/lib/postfix/sbin"
 STANDARD = {"smtp": 25, "submission": 587, "submissions": 465, "pop3": 110, "pop3s": 995}
 LEGACY = {"submission": 2587, "submissions": 2465, "pop3": 2110, "pop3s": 2995}  # what tests set legacy.*_port to
 KEPT = []
@@ -369,3 +370,23 @@ def postfix_master(port):
     lines = [line for line in shipped.read_text().splitlines() if not line.startswith(("#", "smtp      inet"))]
     lines = [" ".join(f if i != 4 else "n" for i, f in enumerate(line.split())) if line and not line.startswith(" ") else line for line in lines]
     return "\n".join([f"{HOST}:{port} inet n - n - - smtpd", *lines]) + "\n"
+
+
+def postfix_main(top):
+    """The part of its main.cf that says where such a Postfix lives; the maps of its machine are not its own."""
+    return f"""
+compatibility_level = 3.6
+queue_directory = {top}/spool
+data_directory = {top}/data
+command_directory = /usr/sbin
+daemon_directory = {POSTFIX_DAEMONS}
+mail_owner = postfix
+setgid_group = postdrop
+mydestination =
+inet_interfaces = {HOST}
+inet_protocols = ipv4
+alias_maps =
+alias_database =
+maillog_file = {top}/log
+maillog_file_prefixes = /var/tmp
+"""

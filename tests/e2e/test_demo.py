@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import unittest
 
-from house import EKIREI, HOST, message, received
+from house import EKIREI, HOST, message
 
 
 class Demo(unittest.TestCase):

@@ -4,7 +4,6 @@ import os
 import pathlib
 import poplib
 import re
-import resource
 import signal
 import smtplib
 import socket

@@ -10,9 +10,7 @@ import tempfile
 import time
 import unittest
 
-from house import HOST, House, free_port, message, postfix_master, received, until
-
-DAEMONS = "/usr/lib/postfix/sbin"
+from house import HOST, POSTFIX_DAEMONS, House, free_port, message, postfix_main, postfix_master, received, until
 
 
 class Postfix:
@@ -30,26 +28,13 @@ class Postfix:
         shutil.chown(self.top / "mail", "nobody", "nogroup")
         self._configure()
         subprocess.run(["postfix", "-c", str(self.conf), "check"], capture_output=True)
-        self.process = subprocess.Popen([f"{DAEMONS}/master", "-c", str(self.conf), "-d"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen([f"{POSTFIX_DAEMONS}/master", "-c", str(self.conf), "-d"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until(self._answers, what="Postfix's greeting")
 
     def _configure(self):
         (self.conf / "master.cf").write_text(postfix_master(self.port))
         tls = self.house.dir / "tls"
-        (self.conf / "main.cf").write_text(f"""
-compatibility_level = 3.6
-queue_directory = {self.top}/spool
-data_directory = {self.top}/data
-command_directory = /usr/sbin
-daemon_directory = {DAEMONS}
-mail_owner = postfix
-setgid_group = postdrop
-myhostname = hub.elsewhere.test
-mydestination =
-inet_interfaces = {HOST}
-inet_protocols = ipv4
-alias_maps =
-alias_database =
+        (self.conf / "main.cf").write_text(f"""{postfix_main(self.top)}myhostname = hub.elsewhere.test
 mynetworks = 127.0.0.0/8
 virtual_mailbox_domains = elsewhere.test
 virtual_mailbox_base = {self.top}/mail
@@ -65,8 +50,6 @@ smtpd_tls_cert_file = {tls}/cert.pem
 smtpd_tls_key_file = {tls}/key.pem
 smtp_tls_security_level = may
 smtp_tls_CAfile = {tls}/ca.pem
-maillog_file = {self.top}/log
-maillog_file_prefixes = /var/tmp
 message_size_limit = 50000000
 virtual_mailbox_limit = 0
 """)
@@ -100,7 +83,7 @@ virtual_mailbox_limit = 0
         shutil.rmtree(self.top, ignore_errors=True)
 
 
-@unittest.skipUnless(os.getuid() == 0 and shutil.which("postfix") and os.path.exists(f"{DAEMONS}/master"), "needs Postfix, and root")
+@unittest.skipUnless(os.getuid() == 0 and shutil.which("postfix") and os.path.exists(f"{POSTFIX_DAEMONS}/master"), "needs Postfix, and root")
 class Peers(unittest.TestCase):
     @classmethod
     def setUpClass(cls):

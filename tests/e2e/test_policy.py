@@ -16,8 +16,8 @@ import tempfile
 import time
 import unittest
 
-from house import EKIREI, HOST, Lines, Sink, free_port, message, postfix_master, reserve_ports, until
-from test_peers import DAEMONS, Postfix
+from house import EKIREI, HOST, POSTFIX_DAEMONS, Lines, Sink, free_port, message, postfix_main, postfix_master, reserve_ports, until
+from test_peers import Postfix
 
 DOVECOT = shutil.which("dovecot") or "/usr/sbin/dovecot"
 
@@ -558,20 +558,7 @@ class Hub(Postfix):
   -o {{ smtpd_relay_restrictions = permit_sasl_authenticated, check_policy_service {{ inet:{HOST}:{self.server.port}, policy_context=submission }}, reject }}
 """)
         service = f"check_policy_service {{ inet:{HOST}:{self.server.port}, default_action=DUNNO, timeout=5s, try_limit=1 }}"
-        (self.conf / "main.cf").write_text(f"""
-compatibility_level = 3.6
-queue_directory = {self.top}/spool
-data_directory = {self.top}/data
-command_directory = /usr/sbin
-daemon_directory = {DAEMONS}
-mail_owner = postfix
-setgid_group = postdrop
-myhostname = hub.acc.test
-mydestination =
-inet_interfaces = {HOST}
-inet_protocols = ipv4
-alias_maps =
-alias_database =
+        (self.conf / "main.cf").write_text(f"""{postfix_main(self.top)}myhostname = hub.acc.test
 mynetworks = 192.0.2.1
 relay_domains = here.test
 relayhost = [{HOST}]:{self.sink.port}
@@ -579,8 +566,6 @@ smtp_dns_support_level = disabled
 smtp_tls_security_level = none
 smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, {service}, reject_unauth_destination
 smtpd_end_of_data_restrictions = {service}
-maillog_file = {self.top}/log
-maillog_file_prefixes = /var/tmp
 """)
 
 
@@ -678,7 +663,7 @@ service pop3-postlogin {{
 
 
 @unittest.skipUnless(os.getuid() == 0, "needs root, whom Postfix's and Dovecot's masters need")
-@unittest.skipUnless(os.path.exists(f"{DAEMONS}/master"), "needs Postfix (Debian: postfix)")
+@unittest.skipUnless(os.path.exists(f"{POSTFIX_DAEMONS}/master"), "needs Postfix (Debian: postfix)")
 @unittest.skipUnless(os.path.exists(DOVECOT) and os.path.exists("/usr/lib/dovecot/pop3"), "needs Dovecot (Debian: dovecot-core, dovecot-pop3d)")
 class Beside(unittest.TestCase):
     @classmethod

@@ -1,7 +1,7 @@
 """No open relay, no spoofed sender: from outside and from inside."""
 import unittest
 
-from house import House, message
+from house import House
 
 
 class Relay(unittest.TestCase):

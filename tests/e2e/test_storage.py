@@ -1,7 +1,6 @@
 """A full disk: 452, nothing lost, and service again when there is room (C219, C220)."""
 import os
 import subprocess
-import time
 import unittest
 
 from house import House, message, until
