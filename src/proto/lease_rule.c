@@ -1,4 +1,4 @@
-/* lease_rule.c - what the settings say about leases: who may have one, and where. */
+/* lease_rule.c - what needs no table of leases: who may have one and where, by the settings, and words for the log. */
 #include "proto/lease.h"
 
 struct ip lease_network(struct ip peer)

@@ -1,3 +1,4 @@
+/* CRAM-MD5 and APOP: a digest of the secret and of a stamp that we chose; whether it is right the keeper knows. */
 #include "mail/coding.h"
 #include "proto/sasl_impl.h"
 

@@ -1,3 +1,4 @@
+/* A password that is shown as it is: PLAIN, LOGIN, and the commands USER and PASS. */
 #include "mail/coding.h"
 #include "proto/sasl_impl.h"
 
