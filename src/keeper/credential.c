@@ -4,8 +4,7 @@
 #include "keeper/login.h"
 #include "mail/precis.h"
 
-/* ---- plans ---------------------------------------------------------------------------------------------------------
- */
+/* ---- plans ------------------------------------------------------------------------------------------------------- */
 
 #define FOLD_ARENA 16384u /* octets: a name in its few forms */
 
@@ -54,8 +53,7 @@ static bool has_keys(const struct scram_verifier *verifier, const struct credent
     return verifier->keys[hash].rounds == plan->rounds[hash] && memcmp(verifier->salt, plan->salt, SCRAM_SALT) == 0;
 }
 
-/* ---- people --------------------------------------------------------------------------------------------------------
- */
+/* ---- people ------------------------------------------------------------------------------------------------------ */
 
 enum status credential_make(const struct credential_plan *plan, struct slice secret, struct credential *out_credential)
 {
@@ -103,8 +101,7 @@ bool credential_is_current(const struct credential_plan *plan, struct slice pass
            (plan->sha1_for_people ? has_keys(&verifier, plan, SCRAM_SHA_1) : verifier.keys[SCRAM_SHA_1].rounds == 0);
 }
 
-/* ---- devices -------------------------------------------------------------------------------------------------------
- */
+/* ---- devices ----------------------------------------------------------------------------------------------------- */
 
 size_t credential_make_device(const struct credential_plan *plan, struct slice secret, char out_scram[SCRAM_BLOB])
 {

@@ -41,8 +41,7 @@ static void refuse(struct task *task, enum mail_verdict verdict)
     task_answer(task, STATUS_OK);
 }
 
-/* ---- decide -------------------------------------------------------------------------------------------------------
- */
+/* ---- decide ------------------------------------------------------------------------------------------------------ */
 
 /* RFC 6409 6.1, C092: From and Sender must belong to whoever sends. */
 static bool authors_fit(struct task *task, const struct standing *right, struct slice *out_foreign)
@@ -206,8 +205,7 @@ static enum mail_verdict decide(struct task *task, struct binding *binding, stru
     return verdict;
 }
 
-/* ---- pack and write -----------------------------------------------------------------------------------------------
- */
+/* ---- pack and write ---------------------------------------------------------------------------------------------- */
 
 static enum status pack_all(struct task *task)
 {

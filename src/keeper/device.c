@@ -31,8 +31,7 @@ static struct change *change_new(struct task *task)
     return change;
 }
 
-/* ---- DEVICE_ADD ----------------------------------------------------------------------------------------------------
- */
+/* ---- DEVICE_ADD -------------------------------------------------------------------------------------------------- */
 
 static enum status device_add_work(struct task *task, struct store *store)
 {
@@ -137,8 +136,7 @@ void serve_device_add(struct task *task)
         task_go(task, STAGE_HASH, keys_work, keys_made);
 }
 
-/* ---- DEVICE_REVOKE -------------------------------------------------------------------------------------------------
- */
+/* ---- DEVICE_REVOKE ----------------------------------------------------------------------------------------------- */
 
 static enum status revoke_work(struct task *task, struct store *store)
 {

@@ -23,8 +23,7 @@ static struct slice domain_of(struct slice key)
     return slice_from(key, slice_find_last(key, '@') + 1);
 }
 
-/* ---- finding ------------------------------------------------------------------------------------------------------
- */
+/* ---- finding ----------------------------------------------------------------------------------------------------- */
 
 struct account *directory_account(const struct directory *d, uint32_t id)
 {
@@ -83,8 +82,7 @@ struct slice directory_default_domain(const struct directory *d)
     return d->first ? d->first->name : NO_SLICE;
 }
 
-/* ---- accounts -----------------------------------------------------------------------------------------------------
- */
+/* ---- accounts ---------------------------------------------------------------------------------------------------- */
 
 static void count_keys(struct directory *d, const struct account *account, uint32_t by)
 {
@@ -221,8 +219,7 @@ void directory_set(struct directory *d, uint32_t id, bool enabled, bool pop_befo
     account->pop_before_smtp = pop_before_smtp;
 }
 
-/* ---- devices ------------------------------------------------------------------------------------------------------
- */
+/* ---- devices ----------------------------------------------------------------------------------------------------- */
 
 enum status directory_networks(struct slice text, struct network **out_rows, struct networks *out_networks)
 {
@@ -286,8 +283,7 @@ void directory_remove_device(struct directory *d, uint32_t id)
         drop_device(d, device);
 }
 
-/* ---- aliases and domains ------------------------------------------------------------------------------------------
- */
+/* ---- aliases and domains ----------------------------------------------------------------------------------------- */
 
 void directory_put_alias(struct directory *d, const struct store_alias *row)
 {
@@ -355,8 +351,7 @@ void directory_remove_domain(struct directory *d, struct slice name)
     release(domain);
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------------------------
- */
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 static enum status load_account(void *context, const struct store_account *row)
 {

@@ -62,8 +62,7 @@ enum status directory_stated(
     return is_address(*out_stated) ? STATUS_OK : with_domain(d, *out_stated, arena, out_stated);
 }
 
-/* ---- finding ------------------------------------------------------------------------------------------------------
- */
+/* ---- finding ----------------------------------------------------------------------------------------------------- */
 
 static struct account *only(const struct map *map, struct slice name)
 {
@@ -136,8 +135,7 @@ bool directory_has_name(const struct directory *d, struct slice name)
     return has(d, name, true);
 }
 
-/* ---- names that come and go ---------------------------------------------------------------------------------------
- */
+/* ---- names that come and go -------------------------------------------------------------------------------------- */
 
 static struct slice kept(struct slice name)
 {

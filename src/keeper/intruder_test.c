@@ -35,8 +35,7 @@ static void assert_alive(struct house *h, int end)
     assert_int_equal(house_rcpt(h, end, 999, "nobody@our.test"), end == END_MX ? MAIL_NO_SUCH_USER : MAIL_PROVE_YOURSELF);
 }
 
-/* ---- what is somebody else's --------------------------------------------------------------------------------------
- */
+/* ---- what is somebody else's ------------------------------------------------------------------------------------- */
 
 static void test_sessions_of_other_gates(void **state)
 {
@@ -114,8 +113,7 @@ static void test_mail_of_others_by_any_number(void **state)
     assert_int_equal(house_messages(h, 3), 1);
 }
 
-/* ---- mail ---------------------------------------------------------------------------------------------------------
- */
+/* ---- mail -------------------------------------------------------------------------------------------------------- */
 
 static void test_lies_about_a_message(void **state)
 {
@@ -180,8 +178,7 @@ static void test_what_it_writes_stays_in_its_message(void **state)
     assert_text("Return-Path: <x>\r\nReceived: here\r\nnext\r\n", house_fetch(h, 2, 2));
 }
 
-/* ---- floods -------------------------------------------------------------------------------------------------------
- */
+/* ---- floods ------------------------------------------------------------------------------------------------------ */
 
 static void test_answers_nobody_reads(void **state)
 {
@@ -323,8 +320,7 @@ static void test_leases_of_one_account(void **state)
     lease_done(&leases);
 }
 
-/* ---- logins -------------------------------------------------------------------------------------------------------
- */
+/* ---- logins ------------------------------------------------------------------------------------------------------ */
 
 #define KEY "0123456789abcdef0123456789abcdef"
 
@@ -493,8 +489,7 @@ static void test_every_ask_has_a_handler(void **state)
     assert_false(serve_knows(ASK_NONE));
 }
 
-/* ---- names --------------------------------------------------------------------------------------------------------
- */
+/* ---- names ------------------------------------------------------------------------------------------------------- */
 
 static void test_login_name_is_nobody_elses_address(void **state)
 {

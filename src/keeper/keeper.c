@@ -18,8 +18,7 @@
 #define DRAIN         500u       /* ms for the last answers */
 #define FILES         4096u
 
-/* ---- the command line's clients -------------------------------------------------------------------------------------
- */
+/* ---- the command line's clients ---------------------------------------------------------------------------------- */
 
 /* Root, or whoever started the server: the folder is his (C041). */
 static bool may_command(const struct keeper *keeper, int fd)
@@ -69,8 +68,7 @@ static void start_listening(struct keeper *keeper, int fd)
     uv_poll_start(&keeper->listen, UV_READABLE, on_listen);
 }
 
-/* ---- time -----------------------------------------------------------------------------------------------------------
- */
+/* ---- time -------------------------------------------------------------------------------------------------------- */
 
 static void on_tick(uv_timer_t *timer)
 {
@@ -102,8 +100,7 @@ static void start_timers(struct keeper *keeper)
     keeper->started = keeper_now(keeper);
 }
 
-/* ---- pools ----------------------------------------------------------------------------------------------------------
- */
+/* ---- pools ------------------------------------------------------------------------------------------------------- */
 
 static void *open_reader(void *context)
 {
@@ -147,8 +144,7 @@ static void close_pool(struct keeper *keeper, enum stage stage)
     keeper->pools[stage] = NULL;
 }
 
-/* ---- settings -------------------------------------------------------------------------------------------------------
- */
+/* ---- settings ---------------------------------------------------------------------------------------------------- */
 
 struct dummy_making {
     uint32_t cost;
@@ -207,8 +203,7 @@ static void take_settings(struct keeper *keeper, int fd)
     arena_done(&arena);
 }
 
-/* ---- start and end --------------------------------------------------------------------------------------------------
- */
+/* ---- start and end ----------------------------------------------------------------------------------------------- */
 
 static void drop_waiting(struct list *waiting)
 {

@@ -85,8 +85,7 @@ static enum status about_account(struct task *task, const struct account **out_a
     return *out_account ? STATUS_OK : STATUS_NOT_FOUND;
 }
 
-/* ---- accounts -------------------------------------------------------------------------------------------------------
- */
+/* ---- accounts ---------------------------------------------------------------------------------------------------- */
 
 static enum status usage_work(struct task *task, struct store *store)
 {
@@ -140,8 +139,7 @@ void serve_account_list(struct task *task)
     task_go(task, STAGE_READ, usage_work, task_finish);
 }
 
-/* ---- devices --------------------------------------------------------------------------------------------------------
- */
+/* ---- devices ----------------------------------------------------------------------------------------------------- */
 
 void serve_device_list(struct task *task)
 {
@@ -178,8 +176,7 @@ void serve_device_list(struct task *task)
     task_answer(task, rows && !page->failed ? STATUS_OK : STATUS_TOO_BIG);
 }
 
-/* ---- aliases --------------------------------------------------------------------------------------------------------
- */
+/* ---- aliases ----------------------------------------------------------------------------------------------------- */
 
 void serve_alias_list(struct task *task)
 {
@@ -201,8 +198,7 @@ void serve_alias_list(struct task *task)
     task_answer(task, rows && !page->failed ? STATUS_OK : STATUS_TOO_BIG);
 }
 
-/* ---- domains --------------------------------------------------------------------------------------------------------
- */
+/* ---- domains ----------------------------------------------------------------------------------------------------- */
 
 void serve_domain_list(struct task *task)
 {
@@ -222,8 +218,7 @@ void serve_domain_list(struct task *task)
     task_answer(task, rows && !page->failed ? STATUS_OK : STATUS_TOO_BIG);
 }
 
-/* ---- leases ---------------------------------------------------------------------------------------------------------
- */
+/* ---- leases ------------------------------------------------------------------------------------------------------ */
 
 /* Why some have none: for all, or for the address that is asked about. */
 static bool add_shared(struct task *task, struct slice about)

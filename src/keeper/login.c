@@ -12,8 +12,7 @@
 #define SCRAM_1        (BIT(MECHANISM_SCRAM_SHA_1) | BIT(MECHANISM_SCRAM_SHA_1_PLUS))
 #define SCRAM_256      (BIT(MECHANISM_SCRAM_SHA_256) | BIT(MECHANISM_SCRAM_SHA_256_PLUS))
 
-/* ---- prove ---------------------------------------------------------------------------------------------------------
- */
+/* ---- prove ------------------------------------------------------------------------------------------------------- */
 
 static bool collect_devices(struct task *task, const struct account *account)
 {
@@ -151,8 +150,7 @@ static void begin_key(struct task *task)
         login_found(task, device->account->id, device->id, NULL);
 }
 
-/* ---- ask -----------------------------------------------------------------------------------------------------------
- */
+/* ---- ask --------------------------------------------------------------------------------------------------------- */
 
 /* What every kind of login says. */
 struct words {

@@ -72,8 +72,7 @@ enum status login_prove(struct task *task, struct store *none)
     return STATUS_OK;
 }
 
-/* ---- SCRAM ---------------------------------------------------------------------------------------------------------
- */
+/* ---- SCRAM ------------------------------------------------------------------------------------------------------- */
 
 /* Against the password's keys (`device` 0) or a device's; `blob` empty: against none, with the same work. */
 static void try_keys(struct task *task, struct slice blob, uint32_t device, bool may)

@@ -83,8 +83,7 @@ static void restart(struct house *h)
     house_start(h);
 }
 
-/* ---- people -------------------------------------------------------------------------------------------------------
- */
+/* ---- people ------------------------------------------------------------------------------------------------------ */
 
 static void test_scram_of_a_person(void **state)
 {
@@ -132,8 +131,7 @@ static void test_passwords_have_one_form(void **state)
     assert_int_equal(SCRAM("alice", "bell\x07", S256), LOGIN_OK);
 }
 
-/* ---- what does not tell -------------------------------------------------------------------------------------------
- */
+/* ---- what does not tell ------------------------------------------------------------------------------------------ */
 
 static void test_C075_names_do_not_show(void **state)
 {
@@ -180,8 +178,7 @@ static void test_C073_one_answer_for_all(void **state)
     }
 }
 
-/* ---- one use ------------------------------------------------------------------------------------------------------
- */
+/* ---- one use ----------------------------------------------------------------------------------------------------- */
 
 static void test_C085_a_nonce_is_good_for_one_proof(void **state)
 {
@@ -245,8 +242,7 @@ static void test_C088_lengths_are_bounded(void **state)
     assert_int_equal(begun, LIMIT_SCRAM_BEGINS + 1);
 }
 
-/* ---- devices ------------------------------------------------------------------------------------------------------
- */
+/* ---- devices ----------------------------------------------------------------------------------------------------- */
 
 static void test_C084_every_key_is_tried(void **state)
 {
@@ -354,8 +350,7 @@ static void test_lease_alone_shows_an_empty_maildrop(void **state)
     assert_int_equal(house_messages(h, 803), 1);
 }
 
-/* ---- keys ---------------------------------------------------------------------------------------------------------
- */
+/* ---- keys -------------------------------------------------------------------------------------------------------- */
 
 static struct ask key_of(const char *key, const char *authzid)
 {
@@ -412,8 +407,7 @@ static void test_keys(void **state)
     assert_int_equal(house_ask(h, END_USER, fresh(), &login).login.verdict, LOGIN_WRONG);
 }
 
-/* ---- changes ------------------------------------------------------------------------------------------------------
- */
+/* ---- changes ----------------------------------------------------------------------------------------------------- */
 
 static void test_C093_a_new_password_ends_the_old_one(void **state)
 {
@@ -496,8 +490,7 @@ static void test_old_stores(void **state)
     assert_int_equal(SCRAM("alice", secret, S1), LOGIN_OK);
 }
 
-/* ---- hashes from elsewhere ----------------------------------------------------------------------------------------
- */
+/* ---- hashes from elsewhere --------------------------------------------------------------------------------------- */
 
 static void test_imported_hashes(void **state)
 {
@@ -535,8 +528,7 @@ static void test_imported_hashes(void **state)
         assert_status(STATUS_MALFORMED, set_password(h, "bob@our.test", bad[i], true));
 }
 
-/* ---- offers -------------------------------------------------------------------------------------------------------
- */
+/* ---- offers ------------------------------------------------------------------------------------------------------ */
 
 static void test_offers_wait_for_a_change(void **state)
 {

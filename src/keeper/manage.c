@@ -57,8 +57,7 @@ void manage_end_leases(struct keeper *keeper, uint32_t account, uint32_t device)
     pin_forget(&keeper->pins, account, device);
 }
 
-/* ---- ACCOUNT_ADD ----------------------------------------------------------------------------------------------------
- */
+/* ---- ACCOUNT_ADD ------------------------------------------------------------------------------------------------- */
 
 /* The new verifiers, and those of devices that must go with them. */
 static enum status hash_work(struct task *task, struct store *none)
@@ -150,8 +149,7 @@ void serve_account_add(struct task *task)
         begin_account(task);
 }
 
-/* ---- ACCOUNT_PASSWORD, _SET, _REMOVE --------------------------------------------------------------------------------
- */
+/* ---- ACCOUNT_PASSWORD, _SET, _REMOVE ----------------------------------------------------------------------------- */
 
 static enum status password_work(struct task *task, struct store *store)
 {

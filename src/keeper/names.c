@@ -2,8 +2,7 @@
 #include "keeper/impl.h"
 #include "mail/address.h"
 
-/* ---- aliases --------------------------------------------------------------------------------------------------------
- */
+/* ---- aliases ----------------------------------------------------------------------------------------------------- */
 
 struct alias_change {
     struct store_alias row;
@@ -125,8 +124,7 @@ void serve_alias_remove(struct task *task)
         task_go(task, STAGE_WRITE, alias_remove_work, alias_removed);
 }
 
-/* ---- domains --------------------------------------------------------------------------------------------------------
- */
+/* ---- domains ----------------------------------------------------------------------------------------------------- */
 
 struct domain_change {
     struct slice name;
@@ -189,8 +187,7 @@ void serve_domain_remove(struct task *task)
         task_go(task, STAGE_WRITE, domain_remove_work, domain_removed);
 }
 
-/* ---- leases and state -----------------------------------------------------------------------------------------------
- */
+/* ---- leases and state -------------------------------------------------------------------------------------------- */
 
 void serve_lease_revoke(struct task *task)
 {

@@ -7,8 +7,7 @@
 #include "mail/pack.h"
 #include "mail/trace.h"
 
-/* ---- CLAIM: a long poll ---------------------------------------------------------------------------------------------
- */
+/* ---- CLAIM: a long poll ------------------------------------------------------------------------------------------ */
 
 struct claiming {
     uint32_t
@@ -117,8 +116,7 @@ void queue_release(struct keeper *keeper)
     task_go(task_new(keeper, NULL, NULL), STAGE_WRITE, release_work, released);
 }
 
-/* ---- QUEUE_BODY -----------------------------------------------------------------------------------------------------
- */
+/* ---- QUEUE_BODY -------------------------------------------------------------------------------------------------- */
 
 struct page {
     struct buf octets;
@@ -153,8 +151,7 @@ void serve_queue_body(struct task *task)
     task_go(task, STAGE_READ, queue_body_work, task_finish);
 }
 
-/* ---- SETTLE ---------------------------------------------------------------------------------------------------------
- */
+/* ---- SETTLE ------------------------------------------------------------------------------------------------------ */
 
 /* settle; with a bounce: find the sender (reader) -> resolve him (loop) -> pack the bounce (pool) -> settle and deliver
  * in one transaction. */
@@ -295,8 +292,7 @@ void serve_settle(struct task *task)
         task_go(task, STAGE_READ, find_sender, sender_found);
 }
 
-/* ---- the command line -----------------------------------------------------------------------------------------------
- */
+/* ---- the command line -------------------------------------------------------------------------------------------- */
 
 static enum status list_work(struct task *task, struct store *store)
 {

@@ -29,8 +29,7 @@ static struct reading *reading_new(struct task *task)
     return reading;
 }
 
-/* ---- DROP_LIST ----------------------------------------------------------------------------------------------------
- */
+/* ---- DROP_LIST --------------------------------------------------------------------------------------------------- */
 
 static enum status drop_list_work(struct task *task, struct store *store)
 {
@@ -58,8 +57,7 @@ void serve_drop_list(struct task *task)
     task_go(task, STAGE_READ, drop_list_work, task_finish); /* the ask has no slices: it needs no copy */
 }
 
-/* ---- FETCH --------------------------------------------------------------------------------------------------------
- */
+/* ---- FETCH ------------------------------------------------------------------------------------------------------- */
 
 /* The messages behind the first, whole, while there is room. */
 static enum status read_ahead(
@@ -128,8 +126,7 @@ void serve_fetch(struct task *task)
     task_go(task, STAGE_READ, fetch_work, task_finish);
 }
 
-/* ---- EXPUNGE ------------------------------------------------------------------------------------------------------
- */
+/* ---- EXPUNGE ----------------------------------------------------------------------------------------------------- */
 
 static enum status expunge_work(struct task *task, struct store *store)
 {

@@ -215,8 +215,7 @@ struct slice task_name(const struct task *task)
     return binding ? slice_of(binding->name) : NO_SLICE;
 }
 
-/* ---- pool threads -------------------------------------------------------------------------------------------------
- */
+/* ---- pool threads ------------------------------------------------------------------------------------------------ */
 
 /* Also for hashing and packing, where there is no store. */
 void reader_work(struct pool_job *job, void *store)

@@ -97,8 +97,7 @@ static bool is_crowded(const struct crowd *crowd)
     return crowd->count == LIMIT_SPRAY_NAMES;
 }
 
-/* ---- sprayed passwords -------------------------------------------------------------------------------------------
- */
+/* ---- sprayed passwords ------------------------------------------------------------------------------------------- */
 
 static struct spray *ways_of(const struct throttle *throttle, uint64_t fingerprint)
 {
@@ -152,8 +151,7 @@ static void count_password(struct throttle *throttle, const struct throttle_try 
         throttle->hits++;
 }
 
-/* ---- names that nobody has --------------------------------------------------------------------------------------
- */
+/* ---- names that nobody has --------------------------------------------------------------------------------------- */
 
 static uint32_t unknown_lately(const struct throttle *throttle, msec now)
 {
@@ -175,8 +173,7 @@ static void count_unknown(struct throttle *throttle, msec now)
         throttle->unknown++;
 }
 
-/* ---- delays -----------------------------------------------------------------------------------------------------
- */
+/* ---- delays ------------------------------------------------------------------------------------------------------ */
 
 static msec delay_of(const struct entry *entry, uint32_t free, msec now)
 {
@@ -291,8 +288,7 @@ void throttle_forget(struct throttle *throttle, msec now)
     }
 }
 
-/* ---- news -------------------------------------------------------------------------------------------------------
- */
+/* ---- news -------------------------------------------------------------------------------------------------------- */
 
 struct throttle_news throttle_report(struct throttle *throttle, msec now)
 {

@@ -15,8 +15,7 @@ struct token_login {
     bool renewed;    /* the key set was fetched for it */
 };
 
-/* ---- tokens that were good lately ------------------------------------------------------------------------------------
- */
+/* ---- tokens that were good lately -------------------------------------------------------------------------------- */
 
 struct known {
     msec until;
@@ -73,8 +72,7 @@ void token_forget(struct keeper *keeper, msec now)
     }
 }
 
-/* ---- the end --------------------------------------------------------------------------------------------------------
- */
+/* ---- the end ----------------------------------------------------------------------------------------------------- */
 
 static struct token_login *of_token(const struct task *task)
 {
@@ -110,8 +108,7 @@ static void finish(struct task *task)
         login_found(task, account->id, 0, NULL);
 }
 
-/* ---- signed tokens --------------------------------------------------------------------------------------------------
- */
+/* ---- signed tokens ----------------------------------------------------------------------------------------------- */
 
 /* An intruder's gate takes no more than half of the places (C088). */
 static bool has_place(const struct task *task)
@@ -186,8 +183,7 @@ static void verify(struct task *task)
     task_go(task, STAGE_PACK, verify_work, verified);
 }
 
-/* ---- introspection --------------------------------------------------------------------------------------------------
- */
+/* ---- introspection ----------------------------------------------------------------------------------------------- */
 
 /* RFC 7662 2.1: a form; the same for our name and password (RFC 6749 2.3.1). */
 static enum status put_form(struct buf *out, struct slice text)
@@ -279,8 +275,7 @@ void token_errand_done(struct keeper *keeper, const struct errand_end *end)
     }
 }
 
-/* ---- ask ------------------------------------------------------------------------------------------------------------
- */
+/* ---- ask --------------------------------------------------------------------------------------------------------- */
 
 static void begin_token(struct task *task)
 {

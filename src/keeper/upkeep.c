@@ -16,8 +16,7 @@ static void drop(struct task *task)
     task_drop(task);
 }
 
-/* ---- disk -----------------------------------------------------------------------------------------------------------
- */
+/* ---- disk -------------------------------------------------------------------------------------------------------- */
 
 static enum status disk_work(struct task *task, struct store *store)
 {
@@ -27,8 +26,7 @@ static enum status disk_work(struct task *task, struct store *store)
     return STATUS_OK;
 }
 
-/* ---- rest -----------------------------------------------------------------------------------------------------------
- */
+/* ---- rest -------------------------------------------------------------------------------------------------------- */
 
 static enum status rest_work(struct task *task, struct store *store)
 {
@@ -55,8 +53,7 @@ static void rest(struct keeper *keeper)
     task_go(task, STAGE_WRITE, rest_work, rested);
 }
 
-/* ---- last logins ----------------------------------------------------------------------------------------------------
- */
+/* ---- last logins ------------------------------------------------------------------------------------------------- */
 
 struct stamp {
     uint32_t id;
@@ -135,8 +132,7 @@ static void note_logins(struct keeper *keeper)
     task_go(task, STAGE_WRITE, stamps_work, stamped);
 }
 
-/* ---- places --------------------------------------------------------------------------------------------------------
- */
+/* ---- places ------------------------------------------------------------------------------------------------------ */
 
 static enum status places_work(struct task *task, struct store *store)
 {
@@ -150,8 +146,7 @@ static void forget_places(struct keeper *keeper)
     task_go(task_new(keeper, NULL, NULL), STAGE_WRITE, places_work, drop);
 }
 
-/* ---- guessing ------------------------------------------------------------------------------------------------------
- */
+/* ---- guessing ---------------------------------------------------------------------------------------------------- */
 
 static void report_guessing(struct keeper *keeper, msec now)
 {
@@ -162,8 +157,7 @@ static void report_guessing(struct keeper *keeper, msec now)
     throttle_forget(&keeper->throttle, now);
 }
 
-/* ---- sweep ----------------------------------------------------------------------------------------------------------
- */
+/* ---- sweep ------------------------------------------------------------------------------------------------------- */
 
 static enum status sweep_work(struct task *task, struct store *store)
 {

@@ -28,8 +28,7 @@ void vault_init(void)
     scram_init();
 }
 
-/* ---- people's passwords -------------------------------------------------------------------------------------------
- */
+/* ---- people's passwords ------------------------------------------------------------------------------------------ */
 
 /* auth.hash_cost: passes and octets of memory.  5 is the second recommendation of OWASP for Argon2id. */
 static const struct {
@@ -80,8 +79,7 @@ bool vault_is_current(struct slice verifier, uint32_t cost)
     return crypto_pwhash_argon2id_str_needs_rehash(text, costs[cost - 1].passes, costs[cost - 1].octets) == 0;
 }
 
-/* ---- device passwords ---------------------------------------------------------------------------------------------
- */
+/* ---- device passwords -------------------------------------------------------------------------------------------- */
 
 static size_t about(char out[ABOUT], uint32_t account, struct slice device)
 {
@@ -140,8 +138,7 @@ void vault_password(char out_password[VAULT_PASSWORD])
     }
 }
 
-/* ---- digests ------------------------------------------------------------------------------------------------------
- */
+/* ---- digests ----------------------------------------------------------------------------------------------------- */
 
 void vault_apop(struct slice stamp, struct slice secret, char out_digest[16])
 {

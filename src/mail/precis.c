@@ -70,8 +70,7 @@ static bool is_plain(struct slice text)
     return text.len > 0 && text.len <= LIMIT_SECRET && slice_is_ascii(text) && !slice_has_control(text);
 }
 
-/* ---- names --------------------------------------------------------------------------------------------------------
- */
+/* ---- names ------------------------------------------------------------------------------------------------------- */
 
 static void lower(struct points *points)
 {
@@ -189,8 +188,7 @@ enum status precis_name(struct slice typed, struct arena *a, struct slice *out_n
     return put_name(&points, typed.len, a, out_name);
 }
 
-/* ---- passwords ----------------------------------------------------------------------------------------------------
- */
+/* ---- passwords --------------------------------------------------------------------------------------------------- */
 
 static bool is_freeform(const struct points *points)
 {

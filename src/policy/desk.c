@@ -18,8 +18,7 @@
 #define OUTPUT         (1u << 20) /* octets that it may write to a file: nothing but "ready" on standard output */
 #define SPARE_UID      64999u     /* the last of those that `init` gives out from the other end */
 
-/* ---- logs ---------------------------------------------------------------------------------------------------------
- */
+/* ---- logs -------------------------------------------------------------------------------------------------------- */
 
 static void on_ended(void *context, const struct lease *lease, enum lease_end end)
 {
@@ -49,8 +48,7 @@ static void tell_all(struct desk *desk)
         LOG_NUMBER("reports", desk->doors[TRADE_REPORT].inside));
 }
 
-/* ---- events -------------------------------------------------------------------------------------------------------
- */
+/* ---- events ------------------------------------------------------------------------------------------------------ */
 
 static void on_signal(uv_signal_t *handle, int number)
 {
@@ -94,8 +92,7 @@ static void on_tick(uv_timer_t *timer)
     book_sweep(&desk->book, now);
 }
 
-/* ---- start and end ------------------------------------------------------------------------------------------------
- */
+/* ---- start and end ----------------------------------------------------------------------------------------------- */
 
 static void watch_signal(struct desk *desk, uv_signal_t *handle, int number)
 {

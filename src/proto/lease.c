@@ -32,8 +32,7 @@ struct lease_key {
     struct ip peer;
 };
 
-/* ---- places -------------------------------------------------------------------------------------------------------
- */
+/* ---- places ------------------------------------------------------------------------------------------------------ */
 
 static struct place *place_find(const struct leases *leases, struct ip peer)
 {
@@ -160,8 +159,7 @@ static void place_drop_if_empty(struct leases *leases, struct place *place)
     crowd_drop_if_empty(leases, crowd);
 }
 
-/* ---- ending -------------------------------------------------------------------------------------------------------
- */
+/* ---- ending ------------------------------------------------------------------------------------------------------ */
 
 static struct lease_key key_of(uint32_t account, struct ip peer)
 {
@@ -302,8 +300,7 @@ void lease_done(struct leases *leases)
     *leases = (struct leases){ 0 };
 }
 
-/* ---- granting -----------------------------------------------------------------------------------------------------
- */
+/* ---- granting ---------------------------------------------------------------------------------------------------- */
 
 static msec least(msec a, msec b)
 {
@@ -396,8 +393,7 @@ void lease_failed(struct leases *leases, uint32_t account, struct ip peer, msec 
         end(leases, lease, LEASE_FAILURES);
 }
 
-/* ---- using --------------------------------------------------------------------------------------------------------
- */
+/* ---- using ------------------------------------------------------------------------------------------------------- */
 
 const struct lease *lease_find(const struct leases *leases, uint32_t id, msec now)
 {

@@ -6,8 +6,7 @@
 
 #include "store/contract.h"
 
-/* ---- accounts -----------------------------------------------------------------------------------------------------
- */
+/* ---- accounts ---------------------------------------------------------------------------------------------------- */
 
 struct seen {
     unsigned count;
@@ -173,8 +172,7 @@ static void add_alias(struct contract *c, const char *address, const char *targe
     assert_status(expected, c->v->alias_add(c->store, &(struct store_alias){ slice_of(address), slice_of(target) }));
 }
 
-/* ---- what proves who one is -------------------------------------------------------------------------------------
- */
+/* ---- what proves who one is -------------------------------------------------------------------------------------- */
 
 struct proofs {
     unsigned accounts, devices;
@@ -410,8 +408,7 @@ static void test_domain(void **state)
     assert_int_equal(0, counts.accounts);
 }
 
-/* ---- transactions -------------------------------------------------------------------------------------------------
- */
+/* ---- transactions ------------------------------------------------------------------------------------------------ */
 
 static void test_undo(void **state)
 {
@@ -472,8 +469,7 @@ static void test_rollback(void **state)
     contract_read(c, c->store, id, row_of(struct drop_row, list.rows, 1)->uid, 3, 100, 65536);
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------
- */
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 static void test_open(void **state)
 {
