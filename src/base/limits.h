@@ -110,6 +110,7 @@
 #define LIMIT_FAILURE_AGE 900000       /* ms without a failure, then all is forgotten */
 #define LIMIT_FAILURES_KNOWN 200000u   /* names and addresses remembered, 100 octets each; beyond it only what is known already is counted, and strangers wait as in a storm */
 #define LIMIT_SPRAY_NAMES 10u          /* names under which one password fails, or that fail from one network, before it is no accident (C076) */
+#define LIMIT_TOLD_ACCOUNTS 10u        /* accounts of which one network is told that they are at an address of the other family (C104), within LIMIT_FAILURE_AGE */
 #define LIMIT_SPRAY_AGE 3600000        /* ms in which names count for one password; for a network it is LIMIT_FAILURE_AGE */
 #define LIMIT_SPRAYS 16384u            /* failed passwords remembered by their keyed fingerprint: 72 octets each; the least suspicious make room */
 #define LIMIT_SOURCES 50000u           /* networks of failures remembered: 160 octets each */

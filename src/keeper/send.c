@@ -87,7 +87,8 @@ static void find_other_family(struct task *task, const struct binding *binding, 
     for (const struct target *target = found.targets; target; target = target->next) {
         const struct account *account = target->account ? directory_account(&keeper->directory, target->account) : NULL;
         const struct lease *lease = account && account->enabled ? of_other_family(keeper, t, account) : NULL;
-        if (!lease || !directory_owns(&keeper->directory, account, slice_of(t->sender)))
+        if (!lease || !directory_owns(&keeper->directory, account, slice_of(t->sender)) ||
+            !throttle_may_tell(&keeper->throttle, account->address, t->peer, keeper_now(keeper)))
             continue;
         right->facts.other_address = true;
         right->other = lease;

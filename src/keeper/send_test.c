@@ -94,6 +94,28 @@ static void test_C104_aliases_and_the_end_of_a_lease(void **state)
     assert_int_equal(house_rcpt(h, END_USER, 4, "far@else.test"), MAIL_PROVE_YOURSELF);
 }
 
+/* Who asks for one name after another learns ten addresses, and not where everybody is. */
+static void test_C104_few_are_told_of_to_one_network(void **state)
+{
+    struct house *h = *state;
+    char address[32], peer[32], name[32], secret[32];
+    for (unsigned i = 0; i < LIMIT_TOLD_ACCOUNTS + 2; i++) {
+        snprintf(name, sizeof name, "user%u", i);
+        snprintf(address, sizeof address, "user%u@our.test", i);
+        snprintf(secret, sizeof secret, "secret-user%u", i);
+        snprintf(peer, sizeof peer, "2001:db8:%u::7", i + 1);
+        house_add(h, address, true);
+        pop(h, 10 + i, name, secret, peer);
+        if (i < LIMIT_TOLD_ACCOUNTS)
+            check(mail(h, 2, (struct said){ address, V4 }), MAIL_OTHER_ADDRESS, peer);
+        else
+            check(mail(h, 2, (struct said){ address, "192.0.2.99" }), MAIL_PROVE_YOURSELF, NULL);
+    }
+    /* Who was told goes on being told, and other networks have their own ten. */
+    check(mail(h, 2, (struct said){ "user0@our.test", "192.0.2.99" }), MAIL_OTHER_ADDRESS, "2001:db8:1::7");
+    check(mail(h, 2, (struct said){ address, "198.51.100.7" }), MAIL_OTHER_ADDRESS, peer);
+}
+
 /* ---- a device's time --------------------------------------------------------------------------------------------------- */
 
 /* Its lease ends with it, and not when its minutes are over. */
@@ -185,6 +207,7 @@ int main(void)
         HOUSE(test_C104_the_other_family_is_named),
         HOUSE(test_C104_nothing_is_told_without_need),
         HOUSE(test_C104_aliases_and_the_end_of_a_lease),
+        HOUSE(test_C104_few_are_told_of_to_one_network),
         HOUSE(test_C108_a_lease_ends_with_its_device),
         HOUSE(test_C096_the_first_message_pins_its_name),
         HOUSE(test_C096_a_pin_is_forgotten_with_what_it_was_for),

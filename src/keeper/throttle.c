@@ -28,6 +28,7 @@ struct spray {
     msec first, last;
     struct crowd names;
 };
+_Static_assert(LIMIT_TOLD_ACCOUNTS <= LIMIT_SPRAY_NAMES, "a crowd holds them");
 #define SPRAY_WAYS 8u /* rows in which a fingerprint may stand */
 
 struct key {
@@ -83,12 +84,17 @@ static uint32_t mark_of(struct slice name)
     return mark;
 }
 
-static void crowd_add(struct crowd *crowd, uint32_t mark)
+static bool crowd_has(const struct crowd *crowd, uint32_t mark)
 {
     for (uint32_t at = 0; at < crowd->count; at++)
         if (crowd->marks[at] == mark)
-            return;
-    if (crowd->count < LIMIT_SPRAY_NAMES)
+            return true;
+    return false;
+}
+
+static void crowd_add(struct crowd *crowd, uint32_t mark)
+{
+    if (!crowd_has(crowd, mark) && crowd->count < LIMIT_SPRAY_NAMES)
         crowd->marks[crowd->count++] = mark;
 }
 
@@ -250,6 +256,27 @@ static void count_name(struct throttle *throttle, const struct throttle_try *att
     crowd_add(&source->names, mark_of(attempt->name));
 }
 
+bool throttle_may_tell(struct throttle *throttle, struct slice account, struct ip peer, msec now)
+{
+    struct ip network = ip_prefix(peer, ip_is_v4(peer) ? 120 : 48);
+    struct source *source = map_find(&throttle->told, map_key(network));
+    if (!source) {
+        if (throttle->told.count >= LIMIT_SOURCES)
+            return false;
+        source = alloc(sizeof *source);
+        map_put(&throttle->told, map_key(network), source);
+    }
+    if (now - source->last > LIMIT_FAILURE_AGE)
+        source->names.count = 0;
+    source->last = now;
+    if (crowd_has(&source->names, mark_of(account)))
+        return true;
+    if (source->names.count >= LIMIT_TOLD_ACCOUNTS)
+        return false;
+    crowd_add(&source->names, mark_of(account));
+    return true;
+}
+
 void throttle_failed(struct throttle *throttle, const struct throttle_try *attempt, msec now)
 {
     struct key room;
@@ -270,6 +297,18 @@ void throttle_passed(struct throttle *throttle, const struct throttle_try *attem
     release(map_take(&throttle->entries, name_key(&room, attempt->name, attempt->peer)));
 }
 
+static void forget_sources(struct map *sources, msec now)
+{
+    struct slice key;
+    void *value;
+    for (size_t at = 0; map_each(sources, &at, &key, &value);) {
+        if (now - ((struct source *)value)->last <= LIMIT_FAILURE_AGE)
+            continue;
+        map_take(sources, key);
+        release(value);
+    }
+}
+
 void throttle_forget(struct throttle *throttle, msec now)
 {
     struct slice key;
@@ -280,12 +319,8 @@ void throttle_forget(struct throttle *throttle, msec now)
         map_take(&throttle->entries, key);
         release(value);
     }
-    for (size_t at = 0; map_each(&throttle->networks, &at, &key, &value);) {
-        if (now - ((struct source *)value)->last <= LIMIT_FAILURE_AGE)
-            continue;
-        map_take(&throttle->networks, key);
-        release(value);
-    }
+    forget_sources(&throttle->networks, now);
+    forget_sources(&throttle->told, now);
 }
 
 /* ---- news -------------------------------------------------------------------------------------------------------- */
@@ -312,7 +347,7 @@ bool throttle_has_news(const struct throttle_news *news)
 
 void throttle_done(struct throttle *throttle)
 {
-    struct map *maps[] = { &throttle->entries, &throttle->networks };
+    struct map *maps[] = { &throttle->entries, &throttle->networks, &throttle->told };
     struct slice key;
     void *value;
     for (size_t i = 0; i < sizeof maps / sizeof maps[0]; i++) {

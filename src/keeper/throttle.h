@@ -19,6 +19,7 @@ struct spray;
 struct throttle {
     struct map entries;  /* by name and network, and by address */
     struct map networks; /* which names failed from there */
+    struct map told;     /* of which names it was told something */
     struct spray *sprays; /* NULL until a password fails */
     uint64_t minute;      /* of `unknown` */
     uint32_t unknown, unknown_before;
@@ -39,6 +40,8 @@ struct ip throttle_place(struct ip peer); /* one address; of IPv6 its /64 */
 msec throttle_delay(const struct throttle *throttle, const struct throttle_try *attempt, msec now);
 void throttle_failed(struct throttle *throttle, const struct throttle_try *attempt, msec now);
 void throttle_passed(struct throttle *throttle, const struct throttle_try *attempt);
+/* May that network be told where this account is (C104)?  If so, it counts; a site of IPv6, its /48, is one network. */
+bool throttle_may_tell(struct throttle *throttle, struct slice account, struct ip peer, msec now);
 void throttle_forget(struct throttle *throttle, msec now); /* old failures */
 
 /* What goes on, for a line in the log. */
