@@ -20,7 +20,7 @@ lines = [
     "",
     "*listed*: named in the reply to EHLO or CAPA. *accepted*: not named, since many programs take the first of the list that they know, and this one can never work with a",
     "person's password; a device that is set to it logs in all the same. A device made with that word in `--allow` (say, `--allow smtp,cram-md5`) puts "
-    + ", ".join(sorted(table.NAMED)) + " on the list under TLS.",
+    + ", ".join(sorted(table.NAMED)) + " on everybody's list under TLS, for devices that need to see it, and shuts such programs out.",
     "`-`: refused before any secret is looked at. OAUTHBEARER and XOAUTH2 need `oauth.*` to be set, EXTERNAL needs `auth.client_certificates`. PASS and APOP are commands of POP3.",
     "",
     "## By connection",
