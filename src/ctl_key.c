@@ -12,31 +12,22 @@
 #include "base/secret.h"
 #include "ctl_file.h"
 #include "ctl_impl.h"
-
-static int hex(char octet)
-{
-    static const char digits[] = "0123456789abcdef";
-    const char *at = octet == '\0' ? NULL : strchr(digits, octet >= 'A' && octet <= 'F' ? octet | 0x20 : octet);
-    return at ? (int)(at - digits) : -1;
-}
+#include "mail/coding.h"
 
 /* 64 hexadecimal digits, in groups with ':' as `openssl dgst -c` writes them, or without. */
 static bool read_digest(struct slice typed, uint8_t out_digest[CTL_KEY])
 {
-    size_t count = 0;
-    for (size_t at = 0; at < typed.len; at++) {
-        if (typed.ptr[at] == ':' && count % 2 == 0 && count > 0)
-            continue;
-        int digit = hex(typed.ptr[at]);
-        if (digit < 0 || count == 2 * CTL_KEY)
-            return false;
-        if (count % 2 == 0)
-            out_digest[count / 2] = (uint8_t)(digit << 4);
-        else
-            out_digest[count / 2] |= (uint8_t)digit;
-        count++;
-    }
-    return count == 2 * CTL_KEY;
+    struct buf digits = BUF(2 * CTL_KEY), octets = BUF(CTL_KEY);
+    bool fine = true;
+    for (size_t at = 0; fine && at < typed.len; at++)
+        if (typed.ptr[at] != ':' || digits.len % 2 != 0 || digits.len == 0)
+            fine = buf_put_byte(&digits, typed.ptr[at]) == STATUS_OK;
+    fine = fine && digits.len == (size_t)2 * CTL_KEY && hex_decode(&octets, buf_slice(&digits)) == STATUS_OK;
+    if (fine)
+        memcpy(out_digest, octets.ptr, CTL_KEY);
+    buf_done(&digits);
+    buf_done(&octets);
+    return fine;
 }
 
 int ctl_typed_digest(struct slice typed, uint8_t out_digest[CTL_KEY])
