@@ -16,7 +16,7 @@
 #include "ctl_file.h"
 #include "ctl_impl.h"
 #include "mail/coding.h"
-#include "policy/place.h"
+#include "policy/endpoint.h"
 #include "policy/policy.h"
 #include "proto/policy/report.h"
 
@@ -178,14 +178,14 @@ static bool wait_for(const struct call *call, short events)
     return ready > 0;
 }
 
-static bool call_open(struct call *call, const struct place *place)
+static bool call_open(struct call *call, const struct endpoint *endpoint)
 {
     int failed = 0;
     socklen_t size = sizeof failed;
-    call->fd = socket(place->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    call->fd = socket(endpoint->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (call->fd < 0)
         return false;
-    if (connect(call->fd, &place->any, place->size) == 0)
+    if (connect(call->fd, &endpoint->any, endpoint->size) == 0)
         return true;
     if (errno != EINPROGRESS || !wait_for(call, POLLOUT))
         return false;
@@ -225,12 +225,12 @@ static bool call_hear(struct call *call, struct slice *out_line)
 
 /* NULL: it was taken; else why there is no lease. */
 static const char *call_talk(
-    struct call *call, const struct place *place, struct slice key, const struct report *report)
+    struct call *call, const struct endpoint *endpoint, struct slice key, const struct report *report)
 {
     static char refusal[LINE_MOST];
     struct slice line, nonce;
     struct buf text = BUF(LIMIT_REPORT_OCTETS + 1);
-    if (!call_open(call, place))
+    if (!call_open(call, endpoint))
         return "nobody answers there";
     if (!call_hear(call, &line) || report_greeting(line, &nonce) != STATUS_OK)
         return "it does not greet as 'ekirei policy' does";
@@ -269,16 +269,16 @@ int cmd_report(struct ctl *ctl)
     const char *to = ctl->values[OPTION_TO] ? ctl->values[OPTION_TO] : "127.0.0.1:10041";
     struct call call = { .fd = -1, .until = clock_now() + LIMIT_REPORT_CALL, .held = BUF(LINE_MOST) };
     struct report report;
-    struct place place;
+    struct endpoint endpoint;
     struct secret key;
-    if (place_read(slice_of(to), &place) != STATUS_OK)
-        return ctl_usage("--to: '%s' is no place: write 127.0.0.1:10041, [::1]:10041 or unix:/path", to);
+    if (endpoint_read(slice_of(to), &endpoint) != STATUS_OK)
+        return ctl_usage("--to: '%s' is no address to connect to: write 127.0.0.1:10041, [::1]:10041 or unix:/path", to);
     int code = read_report(ctl, &report);
     if (code == CTL_DONE)
         code = read_key(ctl->values[OPTION_KEY], 007, &key);
     if (code != CTL_DONE)
         return code;
-    const char *why = call_talk(&call, &place, secret_slice(&key), &report);
+    const char *why = call_talk(&call, &endpoint, secret_slice(&key), &report);
     if (why)
         ctl_warn("%s at %s: no lease from %s: %s", ctl->arguments[0], ctl->arguments[1], to, why);
     if (call.fd >= 0)

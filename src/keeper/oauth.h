@@ -1,6 +1,6 @@
 /* oauth.h - logins by token: the keys that sign them, where the others are asked about, and what is fetched for both.
  *
- * errand.c: what the courier is to fetch over HTTPS.  token_keys.c: the key set.  token.c: the login. */
+ * errand.c: what the courier is to fetch over HTTPS.  oauth.c: the key set.  token.c: the login. */
 #pragma once
 
 #include "base/arena.h"
@@ -50,7 +50,7 @@ uint64_t errand_put(struct keeper *keeper, enum errand_for purpose, const struct
 void errand_tick(struct keeper *keeper, msec now);                            /* those that are late have failed */
 void errand_release(struct keeper *keeper, const struct client *courier);     /* gone: another will get them */
 
-/* ---- token_keys.c ---- */
+/* ---- oauth.c ---- */
 
 struct oauth {
     struct jwk_set *keys;  /* NULL: none yet */

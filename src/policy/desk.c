@@ -9,7 +9,7 @@
 #include "base/must.h"
 #include "jail/jail.h"
 #include "policy/impl.h"
-#include "policy/place.h"
+#include "policy/endpoint.h"
 
 #define TICK           1000u /* milliseconds between looks at deadlines */
 #define SWEEP          10000 /* milliseconds between sweeps */
@@ -101,10 +101,10 @@ static void watch_signal(struct desk *desk, uv_signal_t *handle, int number)
     uv_signal_start(handle, on_signal, number);
 }
 
-static enum status open_door(struct desk *desk, enum trade trade, struct slice place, const char *setting)
+static enum status open_door(struct desk *desk, enum trade trade, struct slice endpoint, const char *setting)
 {
     struct door *door = &desk->doors[trade];
-    TRY(place_listen(place, setting, &door->fd));
+    TRY(endpoint_listen(endpoint, setting, &door->fd));
     door->desk = desk;
     door->trade = trade;
     must(uv_poll_init(&desk->loop.uv, &door->poll, door->fd) == 0);

@@ -1,4 +1,4 @@
-/* place.h - where somebody listens: "127.0.0.1:10040", "[::1]:10040", "unix:/path". */
+/* endpoint.h - where somebody listens: "127.0.0.1:10040", "[::1]:10040", "unix:/path". */
 #pragma once
 
 #include <netinet/in.h>
@@ -7,7 +7,7 @@
 
 #include "base/ip.h"
 
-struct place {
+struct endpoint {
     union {
         struct sockaddr any;
         struct sockaddr_in v4;
@@ -16,7 +16,7 @@ struct place {
     };
     socklen_t size;
 };
-MUST_USE enum status place_read(struct slice text, struct place *out_place);
+MUST_USE enum status endpoint_read(struct slice text, struct endpoint *out_endpoint);
 
 /* Explains a failure on stderr, in the name of a setting. */
-MUST_USE enum status place_listen(struct slice text, const char *setting, int *out_fd);
+MUST_USE enum status endpoint_listen(struct slice text, const char *setting, int *out_fd);

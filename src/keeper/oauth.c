@@ -1,4 +1,4 @@
-/* token_keys.c - the key set: from a file that the supervisor read, or from a URL, fetched anew every hour and for keys
+/* oauth.c - the key set: from a file that the supervisor read, or from a URL, fetched anew every hour and for keys
  * that it does not have.  The last good one stays while another cannot be had. */
 #include "keeper/impl.h"
 
