@@ -100,7 +100,7 @@
 #define LIMIT_VERIFIED_AGE 300000      /* ms that a right password is known again without hashing */
 #define LIMIT_VERIFIED 50000u          /* passwords known that way: 150 octets each */
 #define LIMIT_HASHES_MX (LIMIT_HASH_QUEUE / 8) /* hashes waiting for one gate of strangers' mail: it has few logins */
-#define LIMIT_HASHES_USER (LIMIT_HASH_QUEUE / 2) /* and for one of the others: none fills the queue alone */
+#define LIMIT_HASHES_USER (LIMIT_HASH_QUEUE / 2) /* and for one of the others: none fills the queue alone; a quarter of either is for who was here before */
 #define LIMIT_SCRAM_BEGINS 30u         /* first halves of SCRAM in one session: more than LIMIT_LOGIN_FAILURES allows anybody */
 #define LIMIT_LOGIN_WAIT 60000         /* ms of a delayed login, with those in front of it */
 #define LIMIT_FREE_BY_NAME 3u          /* failed logins of an account from a network before anyone waits: typos (C076) */

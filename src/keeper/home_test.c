@@ -1,5 +1,6 @@
 /* Places from which accounts are used: kept by the store, and what others do to an account matters less there (C076). */
 #include "keeper/test_house.h"
+#include "proto/refusal.h"
 
 #define HOME "192.0.2.7"
 #define AWAY "198.51.100.7"
@@ -104,6 +105,24 @@ static void test_C076_a_queue_of_guessers_keeps_nobody_out(void **state)
     assert_true(h->keeper->delayed_count <= LIMIT_DELAYED_LOGINS);
 }
 
+/* However many strangers want to be hashed: some places are for those who were here before (C088). */
+static void test_C076_C088_a_place_for_those_at_home(void **state)
+{
+    struct house *h = *state;
+    char name[32];
+    house_stop(h);
+    h->settings->auth_throttle = false; /* as before the storm is seen */
+    house_start(h);
+    assert_true(log_in(h, "alice", "secret-alice", HOME));
+    for (unsigned i = 0; i < 2 * LIMIT_HASHES_USER; i++) {
+        snprintf(name, sizeof name, "guess%u", i);
+        put_login(h, name, "wrong", AWAY);
+    }
+    assert_int_equal(house_get(h, END_USER, put_login(h, "alice", "wrong", HOME)).login.verdict, LOGIN_WRONG);
+    struct ask why = { .kind = ASK_WHY, .fd = -1, .why = { S(AWAY), REFUSAL_LOGIN_BUSY } };
+    assert_true(house_ask(h, END_CTL, 0, &why).why.rows.count > 0); /* there was no room for all */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -112,6 +131,7 @@ int main(void)
         HOUSE(test_places_go_with_their_account),
         HOUSE(test_C074_other_ways_to_type_a_name),
         HOUSE(test_C076_a_queue_of_guessers_keeps_nobody_out),
+        HOUSE(test_C076_C088_a_place_for_those_at_home),
     };
     return cmocka_run_group_tests_name("home", tests, NULL, NULL);
 }

@@ -64,17 +64,19 @@ static void proved(struct task *task)
         login_judge(task);
 }
 
-/* An intruder's gate keeps the others' people out no longer than its share lasts (C088). */
-static bool has_share(const struct client *client)
+/* An intruder's gate keeps the others' people out no longer than its share lasts (C088); and strangers at a gate keep nobody out who was here
+ * before. */
+static bool has_share(const struct task *task)
 {
-    return client->hash_count < (client->role == ROLE_MX ? LIMIT_HASHES_MX : LIMIT_HASHES_USER);
+    uint32_t share = task->client->role == ROLE_MX ? LIMIT_HASHES_MX : LIMIT_HASHES_USER;
+    return task->client->hash_count < (login_attempt(task).is_home ? share : share - share / 4);
 }
 
 /* To the pool that takes its time. */
 static void hash(struct task *task, enum status (*work)(struct task *, struct store *))
 {
     struct login *login = task->state;
-    if (!has_share(task->client)) {
+    if (!has_share(task)) {
         login_busy(task);
         return;
     }
