@@ -166,7 +166,7 @@ static bool is_of(const struct entry *entry, const struct refusals_query *query)
     for (size_t i = 0; i < query->account_count; i++)
         if (entry->account == query->accounts[i])
             return true;
-    return query->name.len > 0 && slice_equal_nocase(entry->name, query->name);
+    return query->name.len > 0 && (slice_equal_nocase(entry->name, query->name) || slice_equal_nocase(entry->detail, query->name));
 }
 
 static bool fits(const struct entry *entry, const struct refusals_query *query)
@@ -238,9 +238,10 @@ void refusals_of_mail(struct task *task, const struct binding *binding, const st
         return;
     if (verdict == MAIL_PROVE_YOURSELF && about.len == 0)
         about = binding->auth_failed ? S("failed-login") : S("no-lease");
+    struct slice name = account ? account->address : sender;
     if (!account)
         account = directory_login(&keeper->directory, sender);
-    struct refused refused = { .name = sender, .session = slice_of(binding->name), .detail = about, .peer = t->peer,
+    struct refused refused = { .name = name, .session = slice_of(binding->name), .detail = about, .peer = t->peer,
         .code = smtp_replies[smtp_reply_of_verdict(verdict)].refusal, .account = account ? account->id : 0,
         .protocol = PROTOCOL_SMTP };
     refusals_note(&keeper->refusals, &refused, clock_wall());

@@ -30,7 +30,7 @@ struct refusals {
 
 /* All slices are copied; what is too long, or no text, is left out. */
 struct refused {
-    struct slice name;    /* what was typed, or the sender; empty: none */
+    struct slice name;    /* what was typed, who sent, or as whom somebody wanted to; empty: none */
     struct slice session;
     struct slice detail;  /* a word for the true reason, or what it was about */
     struct ip peer;

@@ -150,7 +150,9 @@ class Why(unittest.TestCase):
             code, text = client.rcpt("nobody@acc.test")
             self.assertEqual((code, text[-8:]), (550, b" [EK-30]"))
         for code, about in (("EK-23", "bob@acc.test"), ("EK-24", "bob@acc.test"), ("EK-30", "nobody@acc.test")):
-            self.assertEqual(self.rows("alice@acc.test", code=code)[0]["detail"], about)
+            row = self.rows("alice@acc.test", code=code)[0]
+            self.assertEqual((row["name"], row["detail"]), ("alice@acc.test", about))  # who it was, and whom or what it was about
+            self.rows(about, code=code, name="alice@acc.test")
 
     def test_relaying_from_the_wrong_port(self):
         with self.house.raw("smtp") as client:
