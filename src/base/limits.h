@@ -104,7 +104,7 @@
 #define LIMIT_SCRAM_BEGINS 30u         /* first halves of SCRAM in one session: more than LIMIT_LOGIN_FAILURES allows anybody */
 #define LIMIT_LOGIN_WAIT 60000         /* ms of a delayed login, with those in front of it */
 #define LIMIT_FREE_BY_NAME 3u          /* failed logins of an account from a network before anyone waits: typos (C076) */
-#define LIMIT_FREE_BY_ADDRESS 20u      /* failed logins from an address, whatever the names: an office behind one */
+#define LIMIT_FREE_BY_ADDRESS 20u      /* failed logins from an address, whatever the names, or of one name from a site of IPv6 (/48) */
 #define LIMIT_FIRST_DELAY 250u         /* ms of the first delay; doubles with every failure */
 #define LIMIT_LONGEST_DELAY 10000      /* ms of the longest: a delay, no lock */
 #define LIMIT_FAILURE_AGE 900000       /* ms without a failure, then all is forgotten */

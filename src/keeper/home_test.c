@@ -105,6 +105,25 @@ static void test_C076_a_queue_of_guessers_keeps_nobody_out(void **state)
     assert_true(h->keeper->delayed_count <= LIMIT_DELAYED_LOGINS);
 }
 
+/* The same account, guessed at from network after network of one site: they wait for each other, as they would at one address. */
+static void test_C076_a_site_of_ipv6_is_one_guesser(void **state)
+{
+    struct house *h = *state;
+    char peer[40];
+    for (unsigned i = 0; i < LIMIT_FREE_BY_ADDRESS + 2; i++) {
+        snprintf(peer, sizeof peer, "2001:db8:7:%x::1", i);
+        assert_false(log_in(h, "alice", "wrong", peer));
+    }
+    msec begin = clock_now();
+    uint32_t last = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        snprintf(peer, sizeof peer, "2001:db8:7:%x::2", i);
+        last = put_login(h, "alice", "wrong", peer);
+    }
+    assert_int_equal(house_get(h, END_USER, last).login.verdict, LOGIN_WRONG);
+    assert_true(clock_now() - begin >= 3 * 4 * LIMIT_FIRST_DELAY);
+}
+
 /* However many strangers want to be hashed: some places are for those who were here before (C088). */
 static void test_C076_C088_a_place_for_those_at_home(void **state)
 {
@@ -131,6 +150,7 @@ int main(void)
         HOUSE(test_places_go_with_their_account),
         HOUSE(test_C074_other_ways_to_type_a_name),
         HOUSE(test_C076_a_queue_of_guessers_keeps_nobody_out),
+        HOUSE(test_C076_a_site_of_ipv6_is_one_guesser),
         HOUSE(test_C076_C088_a_place_for_those_at_home),
     };
     return cmocka_run_group_tests_name("home", tests, NULL, NULL);

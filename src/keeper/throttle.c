@@ -32,7 +32,7 @@ _Static_assert(LIMIT_TOLD_ACCOUNTS <= LIMIT_SPRAY_NAMES, "a crowd holds them");
 #define SPRAY_WAYS 8u /* rows in which a fingerprint may stand */
 
 struct key {
-    char octets[16 + 64];
+    char octets[16 + 1 + 64];
     size_t len;
 };
 
@@ -43,19 +43,38 @@ static struct ip network_of(struct ip peer)
 }
 
 /* A long name's tail is left out: its owner only shares a counter. */
+static struct slice put_name(struct key *key, size_t at, struct slice name)
+{
+    name = slice_upto(name, 64);
+    for (size_t i = 0; i < name.len; i++)
+        key->octets[at + i] = name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? (char)(name.ptr[i] | 0x20) : name.ptr[i];
+    return (struct slice){ key->octets, at + name.len };
+}
+
 static struct slice name_key(struct key *key, struct slice name, struct ip peer)
 {
     struct ip network = network_of(peer);
     memcpy(key->octets, network.octets, 16);
-    name = slice_upto(name, 64);
-    for (size_t i = 0; i < name.len; i++)
-        key->octets[16 + i] = name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? (char)(name.ptr[i] | 0x20) : name.ptr[i];
-    return (struct slice){ key->octets, 16 + name.len };
+    return put_name(key, 16, name);
+}
+
+/* The same for a site of IPv6, its /48: some have all the networks in it. */
+static struct slice site_key(struct key *key, struct slice name, struct ip peer)
+{
+    struct ip site = throttle_site(peer);
+    memcpy(key->octets, site.octets, 16);
+    key->octets[16] = '\1'; /* no name begins like this */
+    return put_name(key, 17, name);
 }
 
 struct ip throttle_place(struct ip peer)
 {
     return ip_is_v4(peer) ? peer : ip_prefix(peer, 64);
+}
+
+struct ip throttle_site(struct ip peer)
+{
+    return ip_is_v4(peer) ? peer : ip_prefix(peer, 48);
 }
 
 static struct slice address_key_of(struct key *key, struct ip peer)
@@ -221,6 +240,10 @@ msec throttle_delay(const struct throttle *throttle, const struct throttle_try *
         return delay;
     const struct entry *all = map_find(&throttle->entries, address_key_of(&room, attempt->peer));
     delay = longer(delay, delay_of(all, LIMIT_FREE_BY_ADDRESS, now));
+    if (!ip_is_v4(attempt->peer)) {
+        const struct entry *site = map_find(&throttle->entries, site_key(&room, attempt->name, attempt->peer));
+        delay = longer(delay, delay_of(site, LIMIT_FREE_BY_ADDRESS, now));
+    }
     return longer(delay, delay_of_crowds(throttle, attempt, now));
 }
 
@@ -286,6 +309,8 @@ void throttle_failed(struct throttle *throttle, const struct throttle_try *attem
     if (attempt->is_home)
         return;
     count(throttle, address_key_of(&room, attempt->peer), now);
+    if (!ip_is_v4(attempt->peer))
+        count(throttle, site_key(&room, attempt->name, attempt->peer), now);
     count_name(throttle, attempt, now);
     if (attempt->is_nobody)
         count_unknown(throttle, now);

@@ -1,9 +1,10 @@
 /* throttle.h - a growing delay for those who guess passwords (C076).
  *
  * A delay, never a lock: nobody can lock an account's owner out.  The delay comes before the password is looked at, so
- * that it tells nothing.  Four things are counted:
+ * that it tells nothing.  Counted are:
  *   - failures of one account from one network: the only one that holds for places from which the account was used
  *     before (place.h), so that an office shares its address and not its mistakes;
+ *   - the same from one site of IPv6 (a /48), with more patience: who has all its networks;
  *   - failures from one address, and how many different names fail from one network;
  *   - under how many names one password is tried (a keyed fingerprint, in memory only): a sprayed password;
  *   - failures a minute of names that nobody has, from everywhere: a botnet that comes once from each address.
@@ -37,6 +38,7 @@ struct throttle_try {
 
 void throttle_done(struct throttle *throttle);
 struct ip throttle_place(struct ip peer); /* one address; of IPv6 its /64 */
+struct ip throttle_site(struct ip peer);  /* one address; of IPv6 its /48 */
 msec throttle_delay(const struct throttle *throttle, const struct throttle_try *attempt, msec now);
 void throttle_failed(struct throttle *throttle, const struct throttle_try *attempt, msec now);
 void throttle_passed(struct throttle *throttle, const struct throttle_try *attempt);

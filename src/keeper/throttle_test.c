@@ -257,6 +257,32 @@ static void test_C076_memory_is_bounded(void **state)
     throttle_done(&t);
 }
 
+/* One account, guessed at from all the /64s of one site, three times from each: what a tunnel gives away for nothing. */
+static void test_C076_one_name_from_a_site_of_ipv6(void **state)
+{
+    struct throttle t = { 0 };
+    char peer[40];
+    (void)state;
+    for (unsigned i = 0; i < 40; i++) {
+        snprintf(peer, sizeof peer, "2001:db8:7:%x::1", i);
+        fail_once(&t, of("alice", peer, 1000 + i), 1);
+    }
+    msec wait = delay(&t, of("alice", "2001:db8:7:ffff::1", 0), 1);
+    assert_true(wait >= LIMIT_FIRST_DELAY);
+    fail_once(&t, of("alice", "2001:db8:7:fffe::1", 0), 1);
+    assert_true(delay(&t, of("alice", "2001:db8:7:ffff::1", 0), 1) >= wait);
+    /* Others there, and the owner elsewhere or at home, know nothing of it. */
+    assert_int_equal(delay(&t, of("bob", "2001:db8:7:ffff::1", 0), 1), 0);
+    assert_int_equal(delay(&t, of("alice", "2001:db8:8::1", 0), 1), 0);
+    assert_int_equal(delay(&t, of("alice", "192.0.2.1", 0), 1), 0);
+    assert_int_equal(delay(&t, at_home(of("alice", "2001:db8:7:ffff::1", 0)), 1), 0);
+    /* A right password from one of them does not clear the others. */
+    struct throttle_try passed = of("alice", "2001:db8:7:1::1", 0);
+    throttle_passed(&t, &passed);
+    assert_true(delay(&t, of("alice", "2001:db8:7:ffff::1", 0), 1) >= LIMIT_FIRST_DELAY);
+    throttle_done(&t);
+}
+
 /* Who fills it with names and networks until there is no room to count him shall not guess on at full speed. */
 static void test_C076_a_full_memory_slows_strangers(void **state)
 {
@@ -291,6 +317,7 @@ int main(void)
         cmocka_unit_test(test_C076_a_flood_of_passwords),
         cmocka_unit_test(test_C076_storm_of_unknown_names),
         cmocka_unit_test(test_C076_memory_is_bounded),
+        cmocka_unit_test(test_C076_one_name_from_a_site_of_ipv6),
         cmocka_unit_test(test_C076_a_full_memory_slows_strangers),
     };
     return cmocka_run_group_tests_name("throttle", tests, NULL, NULL);
