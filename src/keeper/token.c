@@ -110,14 +110,16 @@ static void finish(struct task *task)
 
 /* ---- signed tokens ----------------------------------------------------------------------------------------------- */
 
-/* An intruder's gate takes no more than half of the places (C088). */
+/* An intruder's gate takes no more than half of the places, and strangers at one leave some to those who were here before (C088). */
 static bool has_place(const struct task *task)
 {
     const struct oauth *oauth = &task->keeper->oauth;
-    uint32_t mine = 0;
+    uint32_t mine = 0, share = LIMIT_TOKENS_WAITING / 2;
+    if (!login_attempt(task).is_home)
+        share -= share / 4;
     for (const struct list *node = oauth->waiting.next; node != &oauth->waiting; node = node->next)
         mine += list_element(node, struct task, waiting)->client == task->client;
-    return oauth->waiting_count < LIMIT_TOKENS_WAITING && mine < LIMIT_TOKENS_WAITING / 2;
+    return oauth->waiting_count < LIMIT_TOKENS_WAITING && mine < share;
 }
 
 static void wait_for(struct task *task, uint64_t errand)
