@@ -25,6 +25,10 @@ struct ip ip_prefix(struct ip ip, uint8_t bits)
     return ip;
 }
 
+struct ip ip_place(struct ip ip) { return ip_is_v4(ip) ? ip : ip_prefix(ip, 64); }
+
+struct ip ip_vicinity(struct ip ip) { return ip_prefix(ip, ip_is_v4(ip) ? 120 : 64); }
+
 enum status ip_parse(struct slice text, struct ip *out_ip)
 {
     char copy[INET6_ADDRSTRLEN];

@@ -24,6 +24,10 @@ struct networks {
 bool ip_is_v4(struct ip ip);
 bool ip_equal(struct ip a, struct ip b);
 struct ip ip_prefix(struct ip ip, uint8_t bits);                 /* the octets behind `bits` cleared */
+/* What counts as one place: an IPv4 address, or the /64 of an IPv6 one, which is what a household or an office has. */
+struct ip ip_place(struct ip ip);
+/* What is around it, and within which people's addresses change: IPv4 /24, IPv6 /64. */
+struct ip ip_vicinity(struct ip ip);
 MUST_USE enum status ip_parse(struct slice text, struct ip *out_ip);       /* no brackets, no zone */
 /* "192.0.2.1" or "2001:db8::1" (RFC 5952): at most 45 octets. */
 MUST_USE enum status ip_print(struct buf *out, struct ip ip);

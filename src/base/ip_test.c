@@ -79,6 +79,20 @@ static void prefixes_at_every_length(void **state)
     }
 }
 
+static void places_and_what_is_around_them(void **state)
+{
+    (void)state;
+    static const char *const rows[][3] = {
+        { "192.0.2.7", "192.0.2.7", "192.0.2.0" },
+        { "::ffff:192.0.2.7", "192.0.2.7", "192.0.2.0" },
+        { "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::", "2001:db8:1:2::" },
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        assert_true(ip_equal(ip_place(ip_of(rows[i][0])), ip_of(rows[i][1])));
+        assert_true(ip_equal(ip_vicinity(ip_of(rows[i][0])), ip_of(rows[i][2])));
+    }
+}
+
 static void networks_match_in_one_form(void **state)
 {
     (void)state;
@@ -139,6 +153,7 @@ int main(void)
         cmocka_unit_test(printing_follows_rfc_5952),
         cmocka_unit_test(C032_only_exact_forms_are_read),
         cmocka_unit_test(prefixes_at_every_length),
+        cmocka_unit_test(places_and_what_is_around_them),
         cmocka_unit_test(networks_match_in_one_form),
         cmocka_unit_test(networks_are_read_strictly_and_printed_back),
     };

@@ -2,16 +2,12 @@
 
 #include "base/must.h"
 
-#define SUBSCRIBER 64 /* bits of an IPv6 address */
-
-static struct ip counted_as(struct ip ip) { return ip_is_v4(ip) ? ip : ip_prefix(ip, SUBSCRIBER); }
-
 /* The map holds pointers; a count that is never 0 is one as good as any. */
 static uintptr_t count_of(const struct door *door, struct ip key) { return (uintptr_t)map_find(&door->addresses, map_key(key)); }
 
 bool door_enter(struct door *door, struct ip ip, uint32_t most_of_address, uint32_t most)
 {
-    struct ip key = counted_as(ip);
+    struct ip key = ip_place(ip);
     uintptr_t count = count_of(door, key);
     if (door->inside >= most || count >= most_of_address)
         return false;
@@ -22,7 +18,7 @@ bool door_enter(struct door *door, struct ip ip, uint32_t most_of_address, uint3
 
 void door_leave(struct door *door, struct ip ip)
 {
-    struct ip key = counted_as(ip);
+    struct ip key = ip_place(ip);
     uintptr_t count = count_of(door, key);
     must(count > 0 && door->inside > 0);
     if (count > 1)

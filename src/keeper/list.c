@@ -231,7 +231,7 @@ static bool add_shared(struct task *task, struct slice about)
     if (!rows || (about.len > 0 && !is_ip))
         return rows != NULL;
     for (size_t at = 0; count < LIST_PAGE && lease_each_crowd(&keeper->leases, &at, keeper_now(keeper), &network, &accounts);)
-        if (accounts > keeper->settings->lease_shared_accounts && (!is_ip || ip_equal(network, lease_network(peer))))
+        if (accounts > keeper->settings->lease_shared_accounts && (!is_ip || ip_equal(network, ip_place(peer))))
             rows[count++] = (struct shared_row){ network, accounts };
     task->answer.lease_list.shared = (struct rows){ rows, count };
     return true;

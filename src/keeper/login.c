@@ -288,12 +288,12 @@ struct throttle_try login_attempt(const struct task *task)
 static msec wait_for(struct keeper *keeper, const struct throttle_try *attempt, msec delay)
 {
     msec wait = delay;
-    struct ip place = throttle_place(attempt->peer), site = throttle_site(attempt->peer);
+    struct ip place = ip_place(attempt->peer), site = throttle_site(attempt->peer);
     for (const struct list *node = keeper->delayed.next; node != &keeper->delayed && wait < LIMIT_LOGIN_WAIT; node = node->next) {
         const struct login *other = list_element(node, struct task, waiting)->state;
         bool same_name = slice_equal(other->stated, attempt->name);
         /* Who is at home waits for himself only; and of a site of IPv6 those who guess at one name. */
-        if (ip_equal(throttle_place(other->peer), place) ? !attempt->is_home || same_name
+        if (ip_equal(ip_place(other->peer), place) ? !attempt->is_home || same_name
                                                          : same_name && ip_equal(throttle_site(other->peer), site))
             wait += delay;
     }

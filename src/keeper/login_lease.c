@@ -20,7 +20,7 @@ static void log_refusal(
     if (shared)
         LOG(LOG_INFO, "lease.refused", LOG_TEXT("account", account->address), LOG_IP("peer", login->peer),
             LOG_TEXT("session", login->session), LOG_WORD("reason", reason),
-            LOG_IP("network", lease_network(login->peer)),
+            LOG_IP("network", ip_place(login->peer)),
             LOG_NUMBER("accounts", lease_crowd(&keeper->leases, login->peer, keeper_now(keeper))));
     else if (*reason)
         LOG(LOG_INFO, "lease.refused", LOG_TEXT("account", account->address), LOG_IP("peer", login->peer),

@@ -54,7 +54,7 @@ static bool may_tell_cleartext(struct keeper *keeper, uint32_t account)
 static bool may_tell_place(struct keeper *keeper, uint32_t account, struct ip peer)
 {
     msec now = keeper_now(keeper);
-    struct ip place = place_of(peer);
+    struct ip place = ip_place(peer);
     struct noticed *noticed = noticed_get(keeper, account);
     size_t at = LIMIT_NOTICES_DAY;
     for (size_t i = 0; noticed && i < LIMIT_NOTICES_DAY; i++) {

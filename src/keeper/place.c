@@ -41,26 +41,15 @@ static struct key key_of(uint32_t account, struct ip at)
     return key;
 }
 
-struct ip place_of(struct ip peer)
-{
-    return ip_is_v4(peer) ? peer : ip_prefix(peer, 64);
-}
-
-/* Whose people change their addresses within it. */
-static struct ip network_of(struct ip peer)
-{
-    return ip_prefix(peer, ip_is_v4(peer) ? 120 : 64);
-}
-
 static struct network_use *find_network(const struct places *places, uint32_t account, struct ip peer)
 {
-    struct key key = key_of(account, network_of(peer));
+    struct key key = key_of(account, ip_vicinity(peer));
     return map_find(&places->networks, map_key(key));
 }
 
 static struct place *find(const struct places *places, uint32_t account, struct ip peer)
 {
-    struct key key = key_of(account, place_of(peer));
+    struct key key = key_of(account, ip_place(peer));
     return map_find(&places->rows, map_key(key));
 }
 
@@ -78,7 +67,7 @@ static void used(struct places *places, struct place *place, wall when)
 
 static void leave_network(struct places *places, uint32_t account, struct ip at)
 {
-    struct key key = key_of(account, network_of(at));
+    struct key key = key_of(account, ip_vicinity(at));
     struct network_use *use = map_find(&places->networks, map_key(key));
     if (--use->count == 0)
         release(map_take(&places->networks, map_key(key)));
@@ -120,7 +109,7 @@ static bool make_room(struct places *places, uint32_t account)
 
 static void enter_network(struct places *places, uint32_t account, struct ip at)
 {
-    struct key key = key_of(account, network_of(at));
+    struct key key = key_of(account, ip_vicinity(at));
     struct network_use *use = map_find(&places->networks, map_key(key));
     if (!use) {
         use = alloc(sizeof *use);
@@ -155,7 +144,7 @@ bool place_note(struct places *places, uint32_t account, struct ip peer, wall no
     struct place *place = find(places, account, peer);
     bool is_new = !place || is_old(place->last, now);
     if (!place)
-        place = add(places, account, place_of(peer));
+        place = add(places, account, ip_place(peer));
     if (!place)
         return true; /* nothing can be remembered: then he is told each time */
     if (is_new)
@@ -185,7 +174,7 @@ void place_put(struct places *places, const struct store_place *row, wall now)
         return;
     struct place *place = find(places, row->account, row->network);
     if (!place)
-        place = add(places, row->account, place_of(row->network));
+        place = add(places, row->account, ip_place(row->network));
     if (!place)
         return;
     place->first = row->first;

@@ -1,8 +1,8 @@
 /* place.h - the places from which accounts were used lately, in memory; the store keeps them (store_place).
  *
- * A place is an IPv4 address or an IPv6 /64, whose addresses change by the day.  Its owner is told of a new one.  Who comes
- * from the network of a known one (IPv4: /24) is not made to wait for what others do (throttle.h).  Places are forgotten
- * LIMIT_PLACE_AGE after their last use; an account has the latest LIMIT_PLACES_ACCOUNT of them. */
+ * A place is what ip_place() says; the account's owner is told of a new one.  Who comes from what is around a known one
+ * (ip_vicinity()) is not made to wait for what others do (throttle.h).  Places are forgotten LIMIT_PLACE_AGE after their
+ * last use; an account has the latest LIMIT_PLACES_ACCOUNT of them. */
 #pragma once
 
 #include "base/list.h"
@@ -18,7 +18,6 @@ struct places {
 
 void place_init(struct places *places);
 void place_done(struct places *places);
-struct ip place_of(struct ip peer);
 /* A login that was right: true where it is the first one from there that is remembered. */
 bool place_note(struct places *places, uint32_t account, struct ip peer, wall now);
 /* Was the account used from there, or from its network? */

@@ -97,7 +97,7 @@ static uint32_t slot_of(struct ip place)
 static struct slice key_of(struct key *key, const struct refused *refused, enum refusals_part part)
 {
     memset(key, 0, sizeof *key);
-    struct ip place = throttle_place(refused->peer);
+    struct ip place = ip_place(refused->peer);
     key->part = part;
     key->code = refused->code;
     key->protocol = refused->protocol;
@@ -146,7 +146,7 @@ void refusals_note(struct refusals *refusals, const struct refused *refused, wal
         !sound.account ? REFUSALS_OF_STRANGERS
         : sound.told   ? REFUSALS_TOLD
                        : REFUSALS_OF_ACCOUNTS);
-    if (entry->count > 0 && !ip_equal(throttle_place(entry->peer), throttle_place(sound.peer)))
+    if (entry->count > 0 && !ip_equal(ip_place(entry->peer), ip_place(sound.peer)))
         entry->count = 0; /* another place of the account came into this row */
     entry->count++;
     entry->peer = sound.peer;
@@ -174,7 +174,7 @@ static bool fits(const struct entry *entry, const struct refusals_query *query)
     if (query->code && entry->code != query->code)
         return false;
     if (query->by_peer)
-        return ip_equal(throttle_place(entry->peer), throttle_place(query->peer));
+        return ip_equal(ip_place(entry->peer), ip_place(query->peer));
     return query->name.len == 0 || is_of(entry, query);
 }
 

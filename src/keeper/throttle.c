@@ -36,12 +36,6 @@ struct key {
     size_t len;
 };
 
-/* IPv4 by /24, IPv6 by /64: what one guesser has many of. */
-static struct ip network_of(struct ip peer)
-{
-    return ip_prefix(peer, ip_is_v4(peer) ? 120 : 64);
-}
-
 /* A long name's tail is left out: its owner only shares a counter. */
 static struct slice put_name(struct key *key, size_t at, struct slice name)
 {
@@ -51,9 +45,10 @@ static struct slice put_name(struct key *key, size_t at, struct slice name)
     return (struct slice){ key->octets, at + name.len };
 }
 
+/* By what is around an address: one guesser has many of those. */
 static struct slice name_key(struct key *key, struct slice name, struct ip peer)
 {
-    struct ip network = network_of(peer);
+    struct ip network = ip_vicinity(peer);
     memcpy(key->octets, network.octets, 16);
     return put_name(key, 16, name);
 }
@@ -67,11 +62,6 @@ static struct slice site_key(struct key *key, struct slice name, struct ip peer)
     return put_name(key, 17, name);
 }
 
-struct ip throttle_place(struct ip peer)
-{
-    return ip_is_v4(peer) ? peer : ip_prefix(peer, 64);
-}
-
 struct ip throttle_site(struct ip peer)
 {
     return ip_is_v4(peer) ? peer : ip_prefix(peer, 48);
@@ -79,7 +69,7 @@ struct ip throttle_site(struct ip peer)
 
 static struct slice address_key_of(struct key *key, struct ip peer)
 {
-    struct ip address = throttle_place(peer);
+    struct ip address = ip_place(peer);
     memcpy(key->octets, address.octets, 16);
     key->octets[16] = '\0'; /* no name begins like this */
     return (struct slice){ key->octets, 17 };
@@ -87,7 +77,7 @@ static struct slice address_key_of(struct key *key, struct ip peer)
 
 static struct slice network_key(struct key *key, struct ip peer)
 {
-    struct ip network = network_of(peer);
+    struct ip network = ip_vicinity(peer);
     memcpy(key->octets, network.octets, 16);
     return (struct slice){ key->octets, 16 };
 }

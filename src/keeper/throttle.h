@@ -37,7 +37,6 @@ struct throttle_try {
 };
 
 void throttle_done(struct throttle *throttle);
-struct ip throttle_place(struct ip peer); /* one address; of IPv6 its /64 */
 struct ip throttle_site(struct ip peer);  /* one address; of IPv6 its /48 */
 msec throttle_delay(const struct throttle *throttle, const struct throttle_try *attempt, msec now);
 void throttle_failed(struct throttle *throttle, const struct throttle_try *attempt, msec now);

@@ -41,7 +41,7 @@ static struct place *place_find(const struct leases *leases, struct ip peer)
 
 static struct crowd *crowd_find(const struct leases *leases, struct ip peer)
 {
-    struct ip network = lease_network(peer);
+    struct ip network = ip_place(peer);
     return map_find(&leases->crowds, map_key(network));
 }
 
@@ -51,7 +51,7 @@ static struct crowd *crowd_get(struct leases *leases, struct ip peer)
     if (crowd || leases->crowds.count >= LIMIT_LEASE_PLACES)
         return crowd;
     crowd = alloc(sizeof *crowd);
-    crowd->network = lease_network(peer);
+    crowd->network = ip_place(peer);
     list_init(&crowd->places);
     list_init(&crowd->seen);
     map_put(&leases->crowds, map_key(crowd->network), crowd);

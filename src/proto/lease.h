@@ -50,10 +50,8 @@ struct lease_asker {
 };
 /* The office that an address belongs to, as the settings name it; NO_SLICE: none. */
 struct slice lease_office(const struct settings *settings, struct ip peer);
-/* What counts as one place where people share an address: the address; of IPv6 its /64. */
-struct ip lease_network(struct ip peer);
-/* Accounts that logged in from that network within the hour, offices not counted; beyond the permitted number it goes on
- * for two more at most. */
+/* Accounts that logged in from that place (ip_place()) within the hour, offices not counted; beyond the permitted number
+ * it goes on for two more at most. */
 uint32_t lease_crowd(const struct leases *leases, struct ip peer, msec now);
 /* All such networks: for (size_t at = 0; lease_each_crowd(leases, &at, now, &network, &accounts);) */
 bool lease_each_crowd(const struct leases *leases, size_t *at, msec now, struct ip *out_network, uint32_t *out_accounts);

@@ -1,11 +1,6 @@
 /* lease_rule.c - what needs no table of leases: who may have one and where, by the settings, and words for the log. */
 #include "proto/lease.h"
 
-struct ip lease_network(struct ip peer)
-{
-    return ip_is_v4(peer) ? peer : ip_prefix(peer, 64);
-}
-
 const char *lease_end_name(enum lease_end end)
 {
     switch (end) {
