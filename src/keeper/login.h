@@ -61,7 +61,7 @@ enum status login_prove_remade(struct task *task, struct store *none);
 
 /* ---- login_scram.c ---- */
 enum scram_hash login_scram_hash(uint8_t mechanism);
-/* Those of the account's keys, or those that new ones would have. */
+/* Those of the password's keys, or those that new ones would have. */
 uint32_t login_scram_rounds(
     const struct keeper *keeper, const struct account *account, const uint8_t salt[SCRAM_SALT], enum scram_hash hash);
 /* Has the account a password, but no keys of it that a proof could be checked against?  It came from elsewhere, or is older than SCRAM. */

@@ -28,18 +28,14 @@ static bool is_usable(const struct scram_verifier *verifier, const uint8_t salt[
     return verifier->keys[hash].rounds > 0 && memcmp(verifier->salt, salt, SCRAM_SALT) == 0;
 }
 
-/* The account's own: its password's, else its devices'; else what a new one would have. */
+/* The account's own: its password's; else what a new one would have, also where its devices have others: they get new keys then
+ * (login.c), or rounds that nobody else has would show the account (C075). */
 uint32_t login_scram_rounds(
     const struct keeper *keeper, const struct account *account, const uint8_t salt[SCRAM_SALT], enum scram_hash hash)
 {
     struct scram_verifier verifier;
     if (scram_unpack(account->scram, &verifier) == STATUS_OK && is_usable(&verifier, salt, hash))
         return verifier.keys[hash].rounds;
-    for (const struct list *node = account->devices.next; node != &account->devices; node = node->next) {
-        const struct device *device = list_element(node, struct device, node);
-        if (scram_unpack(device->scram, &verifier) == STATUS_OK && is_usable(&verifier, salt, hash))
-            return verifier.keys[hash].rounds;
-    }
     return scram_rounds(hash, keeper->settings->auth_hash_cost, keeper->settings->auth_scram_sha1);
 }
 

@@ -78,6 +78,39 @@ static void test_every_way_to_write_a_name_logs_in(void **state)
     }
 }
 
+/* An account with devices alone, from before the cost grew: its rounds would be nobody else's. */
+static void test_C075_rounds_of_devices_alone(void **state)
+{
+    struct house *h = *state;
+    char made[VAULT_VERIFIER] = "";
+    client_crypt("from elsewhere", "$5$", 1000, made);
+    struct ask import = { .kind = ASK_ACCOUNT_PASSWORD, .fd = -1, .account_password = { S("bob@our.test"), slice_of(made), 1 } };
+    assert_ok(house_ask(h, END_CTL, 0, &import).status);
+    struct ask add = { .kind = ASK_DEVICE_ADD, .fd = -1, .device_add = { .address = S("bob@our.test"), .name = S("phone"), .rights = RIGHTS_ALL } };
+    struct answer device = house_ask(h, END_CTL, 0, &add);
+    assert_ok(device.status);
+    struct slice secret;
+    assert_ok(arena_copy(&h->arena, device.device_add.secret, &secret));
+    house_stop(h);
+    h->settings->auth_hash_cost = 2;
+    house_start(h);
+    /* All others have moved on. */
+    assert_int_equal(house_login(h, END_USER, fresh(), "alice", "secret-alice", PROTOCOL_SMTP, "192.0.2.7").verdict, LOGIN_OK);
+    assert_int_equal(house_login(h, END_USER, fresh(), "carol", "secret-carol", PROTOCOL_SMTP, "192.0.2.7").verdict, LOGIN_OK);
+    house_stop(h); /* which waits for it */
+    house_start(h);
+    for (size_t i = 0; i < 20; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "nobody%zu", i);
+        assert_int_equal(begin(h, name, NULL).rounds, begin(h, "bob", NULL).rounds);
+    }
+    for (int i = 0; i < 2; i++) {
+        struct answer got = client_scram(h, END_USER, fresh(), &(struct scram_try){ "bob", secret.ptr, .mechanism = MECHANISM_SCRAM_SHA_256 });
+        assert_ok(got.status);
+        assert_int_equal(got.login.verdict, LOGIN_OK);
+    }
+}
+
 /* ---- the true reason ---- */
 
 static void assert_reason(struct house *h, const char *about, const char *reason)
@@ -127,6 +160,7 @@ int main(void)
 #define HOUSE(test) cmocka_unit_test_setup_teardown(test, house_setup, house_teardown)
         HOUSE(test_C075_salts_of_all_ways_to_write_a_name),
         HOUSE(test_C075_C086_salts_and_authorization_identities),
+        HOUSE(test_C075_rounds_of_devices_alone),
         HOUSE(test_every_way_to_write_a_name_logs_in),
         HOUSE(test_reason_where_there_are_no_keys),
     };
