@@ -5,7 +5,7 @@
 # make fuzz     each fuzz target for FUZZ_SECONDS (60)
 # make torture  kill -9 of each role under load, TORTURE_ROUNDS times (20); before it every sequence of LEASE_MODEL_DEPTH (9) steps
 #               in the life of leases, and whether GUESS_TRIES (1000) refusals of each kind take the same time
-# make bench    the load generator against ekirei and, where installed, Postfix + Dovecot; writes docs/bench.md
+# make bench    the load generators against ekirei and, where installed, Postfix + Dovecot; writes docs/bench.md
 # On Debian each installs what it needs first (tools/deps.sh).
 
 FUZZ_SECONDS ?= 60

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""SMTP in, end to end: from the first octet sent until the last message is durable and visible in its mailbox.
+"""Mail in, end to end: from the first octet sent until the last message is durable and visible in its mailbox.  And logins (logins.py).
 
-    bench.py EKIREI LOAD [--quick] [--write docs/bench.md]
+    bench.py EKIREI LOAD [--quick] [--only mail|logins] [--write docs/bench.md]
+
+LOAD is the path of the load generator; that of logins is beside it.  With --only, the other part of the page stays as it was.
 
 One load generator, the same mail, the servers in turn and each case three times (the median counts); ratios are what matters.  Where Postfix and Dovecot are not
 installed, ekirei's figures stand alone and the page says so."""
@@ -16,6 +18,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import logins  # noqa: E402
 import peers  # noqa: E402
 
 # octets, sessions, messages per connection (0: all on one), messages for ekirei, messages for the peer
@@ -68,10 +71,9 @@ def run(load, cases, rounds):
 
 
 def page(results, servers, cases, rounds):
-    lines = ["# Bench", "",
-             f"Made by `make bench` on {datetime.date.today()}: {platform.system()} {platform.release()}, {os.cpu_count()} CPUs, "
+    lines = [f"{os.cpu_count()} CPUs, "
              f"{disk_syncs():.0f} single synced 4 KiB writes a second on its disk; the load generator (tests/bench/load.c) runs on the same CPUs. Median of {rounds} rounds.",
-             "", "SMTP in, end to end: from the first octet until the last message is durable and visible in one of 100 mailboxes. "
+             "", "End to end: from the first octet until the last message is durable and visible in one of 100 mailboxes. "
              "ekirei says 250 only then; Postfix says it earlier, so its time runs until Dovecot has the last message.", ""]
     if len(servers) == 2:
         lines += ["| octets | sessions | messages a connection | ekirei msg/s | Postfix + Dovecot msg/s | ratio | ekirei CPU s/1000 | theirs | CPU ratio | ekirei p50 / p99 ms |", "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"]
@@ -87,15 +89,29 @@ def page(results, servers, cases, rounds):
     return "\n".join(lines) + "\n"
 
 
+def write(path, sections):
+    """Each section bears its day; those that were not made now stay as they are."""
+    kept = dict(re.findall(r"^## (.+?)\n\n(.*?)(?=^## |\Z)", path.read_text(), re.M | re.S)) if path.exists() else {}
+    kept.update({title: text + "\n" for title, text in sections.items()})
+    path.write_text("# Bench\n\n" + "".join(f"## {title}\n\n{text.rstrip()}\n\n" for title, text in kept.items()).rstrip() + "\n")
+
+
 def main():
     os.environ["EKIREI"] = peers.House.__init__.__globals__["EKIREI"] = os.path.realpath(sys.argv[1])
     quick = "--quick" in sys.argv
+    only = sys.argv[sys.argv.index("--only") + 1] if "--only" in sys.argv else None
+    load = os.path.realpath(sys.argv[2])
     cases, rounds = (CASES[2:3], 1) if quick else (CASES, 3)
-    results, servers = run(os.path.realpath(sys.argv[2]), cases, rounds)
-    text = page(results, servers, cases, rounds)
-    print(text)
+    made = f"Made by `make bench` on {datetime.date.today()}: {platform.system()} {platform.release()}, "
+    sections = {}
+    if only != "logins":
+        sections["Mail in"] = made + page(*run(load, cases, rounds), cases, rounds)
+    if only != "mail":
+        sections["Logins"] = made + logins.page(logins.run(os.path.join(os.path.dirname(load), "logins"), quick, rounds), rounds)
+    for title, text in sections.items():
+        print(f"## {title}\n\n{text}")
     if "--write" in sys.argv:
-        pathlib.Path(sys.argv[sys.argv.index("--write") + 1]).write_text(text)
+        write(pathlib.Path(sys.argv[sys.argv.index("--write") + 1]), sections)
 
 
 if __name__ == "__main__":

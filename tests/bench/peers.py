@@ -1,6 +1,8 @@
 """The servers that the bench measures, each in a folder of its own on loopback: ekirei, and Postfix handing over to Dovecot by LMTP."""
+import grp
 import os
 import pathlib
+import pwd
 import shutil
 import socket
 import subprocess
@@ -9,9 +11,9 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
-from house import HOST, House, postfix_main, postfix_master, reserve_ports  # noqa: E402
+from house import HOST, House, POSTFIX_DAEMONS, postfix_main, postfix_master, reserve_ports  # noqa: E402
 
-ACCOUNTS, DOMAIN = 100, "bench.test"
+ACCOUNTS, DOMAIN, PASSWORD = 100, "bench.test", "x1234567"
 
 
 def tree_cpu(root):
@@ -35,11 +37,12 @@ def tree_cpu(root):
 
 class Ekirei:
     name = "ekirei"
+    settings = {"limits__connections_per_address": "10000", "log__level": "warning", "store__disk_reserve": "1MB"}
 
     def __init__(self):
-        self.house = House(domain=DOMAIN, serve=False, accounts=(), limits__connections_per_address="10000", log__level="warning", store__disk_reserve="1MB")
+        self.house = House(domain=DOMAIN, serve=False, accounts=(), **self.settings)
         for i in range(ACCOUNTS):
-            self.house.account(f"u{i}@{DOMAIN}", password="x1234567")
+            self.house.account(f"u{i}@{DOMAIN}", password=PASSWORD)
         self.house.serve()
         self.port = self.house.port("smtp")
 
@@ -70,7 +73,7 @@ class PostfixDovecot:
         # Postfix's programs run as other users: the folder must be passable, and on a real disk.
         self.top = pathlib.Path(tempfile.mkdtemp(prefix="peers-", dir="/var/tmp"))
         self.top.chmod(0o755)
-        self.port, self.kept_ports = reserve_ports(0, 1)
+        self.port, self.kept_ports = reserve_ports(*range(6))
         self._dovecot()
         self._postfix()
         self.wait(self.port)
@@ -78,11 +81,15 @@ class PostfixDovecot:
     def _dovecot(self):
         for name in ("mail", "run"):
             (self.top / name).mkdir()
-        uid = subprocess.run(["id", "-u", "nobody"], capture_output=True, text=True).stdout.strip()
-        gid = subprocess.run(["id", "-g", "nobody"], capture_output=True, text=True).stdout.strip()
-        os.chown(self.top / "mail", int(uid), int(gid))
+        self.uid, self.gid = pwd.getpwnam("nobody").pw_uid, grp.getgrnam("nogroup").gr_gid
+        os.chown(self.top / "mail", self.uid, self.gid)
         self.lmtp = self.port + 1
-        (self.top / "dovecot.conf").write_text(f"""
+        (self.top / "dovecot.conf").write_text(self.dovecot_conf())
+        self.dovecot = subprocess.Popen(["dovecot", "-F", "-c", str(self.top / "dovecot.conf")], stderr=subprocess.DEVNULL)
+        self.wait(self.lmtp)
+
+    def dovecot_conf(self):
+        return f"""
 protocols = lmtp
 base_dir = {self.top}/run
 state_dir = {self.top}/run
@@ -97,7 +104,7 @@ passdb {{
 }}
 userdb {{
   driver = static
-  args = uid={uid} gid={gid} home={self.top}/mail/%n allow_all_users=yes
+  args = uid={self.uid} gid={self.gid} home={self.top}/mail/%n allow_all_users=yes
 }}
 service lmtp {{
   process_min_avail = 2
@@ -111,16 +118,24 @@ service anvil {{
     mode = 0
   }}
 }}
-""")
-        self.dovecot = subprocess.Popen(["dovecot", "-F", "-c", str(self.top / "dovecot.conf")], stderr=subprocess.DEVNULL)
-        self.wait(self.lmtp)
+"""
 
     def _postfix(self):
         conf, spool, data = self.top / "postfix", self.top / "spool", self.top / "data"
         for folder in (conf, spool, data):
             folder.mkdir()
-        (conf / "master.cf").write_text(postfix_master(self.port))
-        (conf / "main.cf").write_text(f"""{postfix_main(self.top)}myhostname = mail.{DOMAIN}
+        (conf / "master.cf").write_text(self.master_cf())
+        (conf / "main.cf").write_text(self.main_cf())
+        shutil.chown(data, "postfix")
+        subprocess.run(["postfix", "-c", str(conf), "check"], capture_output=True)
+        self.conf = conf
+        self.postfix = subprocess.Popen([f"{POSTFIX_DAEMONS}/master", "-c", str(conf), "-d"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def master_cf(self):
+        return postfix_master(self.port)
+
+    def main_cf(self):
+        return f"""{postfix_main(self.top)}myhostname = mail.{DOMAIN}
 mynetworks = 127.0.0.0/8
 virtual_mailbox_domains = {DOMAIN}
 virtual_mailbox_maps = static:present
@@ -133,11 +148,7 @@ in_flow_delay = 0
 message_size_limit = 50000000
 mailbox_size_limit = 0
 virtual_mailbox_limit = 0
-""")
-        shutil.chown(data, "postfix")
-        subprocess.run(["postfix", "-c", str(conf), "check"], capture_output=True)
-        self.conf = conf
-        self.postfix = subprocess.Popen(["/usr/lib/postfix/sbin/master", "-c", str(conf), "-d"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+"""
 
     @staticmethod
     def wait(port):
