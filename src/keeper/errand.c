@@ -134,14 +134,22 @@ void serve_errand_done(struct task *task)
     task_drop(task);
 }
 
-static void fail_late(struct keeper *keeper, struct list *list, msec now)
+static struct errand *find_late(struct list *list, msec now)
 {
-    for (struct list *node = list->next, *next; node != list; node = next) {
-        next = node->next;
+    for (struct list *node = list->next; node != list; node = node->next) {
         struct errand *errand = list_element(node, struct errand, node);
         if (errand->due <= now)
-            end(keeper, errand, &(struct errand_end){ .id = errand->id, .why = S("no reply in time") });
+            return errand;
     }
+    return NULL;
+}
+
+/* From the beginning each time: who hears of an end may send for something else, which moves the lists. */
+static void fail_late(struct keeper *keeper, struct list *list, msec now)
+{
+    struct errand *errand;
+    while ((errand = find_late(list, now)) != NULL)
+        end(keeper, errand, &(struct errand_end){ .id = errand->id, .why = S("no reply in time") });
 }
 
 void errand_tick(struct keeper *keeper, msec now)

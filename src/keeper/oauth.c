@@ -38,7 +38,8 @@ static void read_keys(struct keeper *keeper, struct slice text)
             LOG_WORD("hint", status == STATUS_NOT_FOUND ? "no key in it can be used" : "it is no key set (RFC 7517)"));
 }
 
-bool oauth_is_fetched(const struct keeper *keeper)
+/* Does the set come from a URL? */
+static bool is_fetched(const struct keeper *keeper)
 {
     return slice_starts_nocase(keeper->settings->oauth_jwks, S("https:"));
 }
@@ -58,7 +59,7 @@ void oauth_take(struct keeper *keeper, struct slice keys, struct slice secret)
     }
     /* A reload fetches anew, also from the same place; until then the set stays. */
     oauth->tried = oauth->fetched = 0;
-    if (source.len > 0 && !oauth_is_fetched(keeper))
+    if (source.len > 0 && !is_fetched(keeper))
         read_keys(keeper, keys);
     secret_wipe(&oauth->secret);
     if (secret_set(&oauth->secret, secret) != STATUS_OK)
@@ -81,7 +82,7 @@ static void send_out(struct keeper *keeper)
 uint64_t oauth_fetch(struct keeper *keeper)
 {
     struct oauth *oauth = &keeper->oauth;
-    if (!oauth->fetch && oauth_is_fetched(keeper) && !is_too_soon(keeper, oauth->tried))
+    if (!oauth->fetch && is_fetched(keeper) && !is_too_soon(keeper, oauth->tried))
         send_out(keeper);
     return oauth->fetch;
 }
@@ -89,7 +90,7 @@ uint64_t oauth_fetch(struct keeper *keeper)
 uint64_t oauth_seek(struct keeper *keeper)
 {
     struct oauth *oauth = &keeper->oauth;
-    if (!oauth->fetch && oauth_is_fetched(keeper) && !is_too_soon(keeper, oauth->sought)) {
+    if (!oauth->fetch && is_fetched(keeper) && !is_too_soon(keeper, oauth->sought)) {
         oauth->sought = keeper_now(keeper);
         send_out(keeper);
     }
@@ -112,7 +113,7 @@ void oauth_tick(struct keeper *keeper, msec now)
 {
     const struct oauth *oauth = &keeper->oauth;
     /* Not before there is a courier that could go. */
-    if (list_is_empty(&keeper->errands.polls) || !oauth_is_fetched(keeper))
+    if (list_is_empty(&keeper->errands.polls) || !is_fetched(keeper))
         return;
     if (!oauth->keys || !oauth->fetched || now - oauth->fetched >= LIMIT_KEYS_AGE)
         (void)oauth_fetch(keeper);

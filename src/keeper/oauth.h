@@ -69,7 +69,6 @@ void oauth_init(struct keeper *keeper);
 void oauth_done(struct keeper *keeper);
 /* With new settings, or at the start: what the supervisor read from the files that they name. */
 void oauth_take(struct keeper *keeper, struct slice keys, struct slice secret);
-bool oauth_is_fetched(const struct keeper *keeper); /* the set comes from a URL */
 /* Sends for the key set; the errand's id.  0: none is under way, and another would come too soon. */
 uint64_t oauth_fetch(struct keeper *keeper);
 uint64_t oauth_seek(struct keeper *keeper); /* the same for the sake of a key that is not in it */
