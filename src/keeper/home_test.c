@@ -80,6 +80,40 @@ static void test_C074_other_ways_to_type_a_name(void **state)
     assert_true(time_of(h, "Nob@our.test.", "wrong", AWAY) >= LIMIT_FIRST_DELAY);
 }
 
+/* Nor who tries it under several domains: a login name, an account of another domain, and nobody have the same delays. */
+static void test_C074_other_domains_of_a_name(void **state)
+{
+    static const char *const locals[] = { "nob", "boss", "dave" }, *const tails[] = { "@our.test", "@second.test" };
+    struct house *h = *state;
+    struct ask domain = { .kind = ASK_DOMAIN_ADD, .fd = -1, .domain = { S("second.test") } };
+    struct ask boss = { .kind = ASK_ACCOUNT_ADD, .fd = -1, .account_add = { .address = S("erin@our.test"), .login = S("boss"), .secret = S("x") } };
+    assert_ok(house_ask(h, END_CTL, 0, &domain).status);
+    assert_ok(house_ask(h, END_CTL, 0, &boss).status);
+    house_add(h, "dave@second.test", false);
+    for (size_t i = 0; i < 3; i++) {
+        char peer[32], name[32];
+        snprintf(peer, sizeof peer, "203.0.%zu.7", 113 + i);
+        for (size_t k = 0; k < LIMIT_FREE_BY_NAME; k++)
+            assert_true(time_of(h, locals[i], "wrong", peer) < LIMIT_FIRST_DELAY);
+        for (size_t k = 0; k < 2; k++) {
+            snprintf(name, sizeof name, "%s%s", locals[i], tails[k]);
+            assert_true(time_of(h, name, "wrong", peer) >= LIMIT_FIRST_DELAY);
+        }
+    }
+    /* A right password of one namesake gives no new tries at another. */
+    house_add(h, "bob@second.test", false);
+    for (size_t k = 0; k < LIMIT_FREE_BY_NAME; k++)
+        log_in(h, "bob@our.test", "wrong", "198.51.100.99");
+    assert_true(log_in(h, "bob@second.test", "secret-bob", "198.51.100.99"));
+    assert_true(time_of(h, "bob@our.test", "wrong", "198.51.100.99") >= LIMIT_FIRST_DELAY);
+    /* Who is at home waits for his own mistakes, and not for those of his namesake. */
+    house_add(h, "alice@second.test", false);
+    assert_true(log_in(h, "alice@our.test", "secret-alice", HOME));
+    for (size_t k = 0; k <= LIMIT_FREE_BY_NAME; k++)
+        log_in(h, "alice@second.test", "wrong", HOME);
+    assert_true(time_of(h, "alice@our.test", "wrong", HOME) < LIMIT_FIRST_DELAY);
+}
+
 static uint32_t put_login(struct house *h, const char *name, const char *secret, const char *peer)
 {
     static uint64_t session = 100000;
@@ -149,6 +183,7 @@ int main(void)
         HOUSE(test_C076_home_is_home_after_a_restart),
         HOUSE(test_places_go_with_their_account),
         HOUSE(test_C074_other_ways_to_type_a_name),
+        HOUSE(test_C074_other_domains_of_a_name),
         HOUSE(test_C076_a_queue_of_guessers_keeps_nobody_out),
         HOUSE(test_C076_a_site_of_ipv6_is_one_guesser),
         HOUSE(test_C076_C088_a_place_for_those_at_home),

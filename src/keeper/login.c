@@ -219,6 +219,19 @@ static void limit_to_lane(const struct keeper *keeper, struct login *login, bool
         login->try_person = login->try_devices = login->encrypted && !device_only;
 }
 
+/* Who has that name, or has it under another domain: one answer for all ways to write it (C074, C075).  Both are looked for, so that the time
+ * tells nothing. */
+const struct account *login_namesake(struct task *task, struct slice name)
+{
+    const struct directory *d = &task->keeper->directory;
+    struct slice folded;
+    const struct account *account = directory_login(d, name);
+    if (directory_fold(name, &task->arena, &folded) != STATUS_OK)
+        return account;
+    const struct account *elsewhere = directory_login(d, slice_upto(folded, slice_find_last(folded, '@')));
+    return account ? account : elsewhere;
+}
+
 static void find_account(struct task *task, const struct words *words)
 {
     struct login *login = task->state;
@@ -234,8 +247,22 @@ static void find_account(struct task *task, const struct words *words)
     /* Who gives no name is counted by what he shows instead. */
     if (words->name.len == 0 && task->ask.kind == ASK_LOGIN_KEY)
         login->stated = task->ask.login_key.key;
-    if (account && arena_copy(&task->arena, account->address, &login->stated) != STATUS_OK)
+    const struct account *namesake = words->name.len > 0 ? login_namesake(task, words->name) : NULL;
+    if (namesake && arena_copy(&task->arena, namesake->address, &login->stated) != STATUS_OK)
         login->stated = login->name;
+}
+
+/* Under which name failures count: at home one's own, elsewhere that of all who are called so, whatever their domains, since otherwise the
+ * delays would tell which of them there are (C074). */
+static struct slice counted_as(const struct login *login, bool is_home)
+{
+    struct slice stated = login->stated;
+    return is_home || login->name.len == 0 ? stated : slice_upto(stated, slice_find_last(stated, '@'));
+}
+
+static bool is_at_home(const struct keeper *keeper, const struct login *login)
+{
+    return place_knows(&keeper->places, login->account, login->peer, clock_wall());
 }
 
 struct login *login_open(struct task *task)
@@ -275,7 +302,8 @@ struct throttle_try login_attempt(const struct task *task)
     struct throttle_try attempt = { .name = login->stated,
         .peer = login->peer,
         .is_nobody = login->account == 0,
-        .is_home = place_knows(&keeper->places, login->account, login->peer, clock_wall()) };
+        .is_home = is_at_home(keeper, login) };
+    attempt.counted = counted_as(login, attempt.is_home);
     if (task->ask.kind == ASK_LOGIN) {
         char name[32];
         vault_name(keeper->cache_key, task->ask.login.secret, name);
@@ -291,7 +319,7 @@ static msec wait_for(struct keeper *keeper, const struct throttle_try *attempt, 
     struct ip place = ip_place(attempt->peer), site = throttle_site(attempt->peer);
     for (const struct list *node = keeper->delayed.next; node != &keeper->delayed && wait < LIMIT_LOGIN_WAIT; node = node->next) {
         const struct login *other = list_element(node, struct task, waiting)->state;
-        bool same_name = slice_equal(other->stated, attempt->name);
+        bool same_name = slice_equal(counted_as(other, is_at_home(keeper, other)), attempt->counted);
         /* Who is at home waits for himself only; and of a site of IPv6 those who guess at one name. */
         if (ip_equal(ip_place(other->peer), place) ? !attempt->is_home || same_name
                                                          : same_name && ip_equal(throttle_site(other->peer), site))

@@ -17,7 +17,7 @@ struct candidate {
 
 struct login {
     uint32_t account, generation;       /* who the name stands for; 0: nobody */
-    struct slice name, stated, session; /* stated: what delays are counted for */
+    struct slice name, stated, session; /* stated: the address that is meant */
     struct slice authzid;
     struct ip peer, local;
     uint8_t protocol, mechanism;
@@ -38,6 +38,8 @@ struct login {
 /* ---- login.c ---- */
 /* Keeps and checks the ask, and finds the account that the name stands for.  NULL: it has been answered. */
 struct login *login_open(struct task *task);
+/* The account that a name shows in salts and delays: its own, or that of the same local part under another domain; NULL: nobody's. */
+const struct account *login_namesake(struct task *task, struct slice name);
 /* The login as those see it who count failures. */
 struct throttle_try login_attempt(const struct task *task);
 /* Calls login->begin now, or when those who failed before have waited long enough. */

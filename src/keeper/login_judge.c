@@ -150,7 +150,9 @@ static void accept_login(struct task *task, struct account *account, struct devi
         return;
     }
     struct throttle_try attempt = login_attempt(task);
-    throttle_passed(&keeper->throttle, &attempt);
+    /* From now on he is at home here, with a counter of his own: that of his namesakes is not his to clear. */
+    if (attempt.is_home)
+        throttle_passed(&keeper->throttle, &attempt);
     if (is_too_soon(keeper, account, login->protocol)) {
         login->reason = "login-delay";
         refuse(task, LOGIN_TOO_SOON);

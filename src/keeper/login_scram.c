@@ -9,20 +9,6 @@ enum scram_hash login_scram_hash(uint8_t mechanism)
     return mechanism == MECHANISM_SCRAM_SHA_1 || mechanism == MECHANISM_SCRAM_SHA_1_PLUS ? SCRAM_SHA_1 : SCRAM_SHA_256;
 }
 
-/* Whose salt and rounds are shown, NULL: nobody's.  Whoever he wants to act for, since that is refused only at the end; and under a domain where
- * nobody has the name, those of the one who has it elsewhere: one answer for all ways to write a name (C075). */
-static const struct account *shown(struct task *task)
-{
-    const struct directory *d = &task->keeper->directory;
-    struct slice name = ((const struct login *)task->state)->name, folded;
-    const struct account *account = directory_login(d, name);
-    if (directory_fold(name, &task->arena, &folded) != STATUS_OK)
-        return account;
-    /* Looked for also where it is not needed: the time tells nothing (C074). */
-    const struct account *elsewhere = directory_login(d, slice_upto(folded, slice_find_last(folded, '@')));
-    return account ? account : elsewhere;
-}
-
 static bool is_usable(const struct scram_verifier *verifier, const uint8_t salt[SCRAM_SALT], enum scram_hash hash)
 {
     return verifier->keys[hash].rounds > 0 && memcmp(verifier->salt, salt, SCRAM_SALT) == 0;
@@ -98,7 +84,7 @@ void serve_scram(struct task *task)
     }
     binding->scram.begun++;
     enum scram_hash hash = login_scram_hash(login->mechanism);
-    const struct account *account = shown(task);
+    const struct account *account = login_namesake(task, login->name); /* whomever he wants to act for: that is refused at the end */
     uint8_t *salt = arena_take(&task->arena, SCRAM_SALT);
     char octets[SCRAM_NONCE / 4 * 3];
     struct buf nonce = BUF(SCRAM_NONCE);

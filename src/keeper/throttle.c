@@ -36,6 +36,11 @@ struct key {
     size_t len;
 };
 
+static struct slice counted_of(const struct throttle_try *attempt)
+{
+    return attempt->counted.len > 0 ? attempt->counted : attempt->name;
+}
+
 /* A long name's tail is left out: its owner only shares a counter. */
 static struct slice put_name(struct key *key, size_t at, struct slice name)
 {
@@ -224,14 +229,14 @@ static msec delay_of_crowds(const struct throttle *throttle, const struct thrott
 msec throttle_delay(const struct throttle *throttle, const struct throttle_try *attempt, msec now)
 {
     struct key room;
-    const struct entry *own = map_find(&throttle->entries, name_key(&room, attempt->name, attempt->peer));
+    const struct entry *own = map_find(&throttle->entries, name_key(&room, counted_of(attempt), attempt->peer));
     msec delay = delay_of(own, LIMIT_FREE_BY_NAME, now);
     if (attempt->is_home)
         return delay;
     const struct entry *all = map_find(&throttle->entries, address_key_of(&room, attempt->peer));
     delay = longer(delay, delay_of(all, LIMIT_FREE_BY_ADDRESS, now));
     if (!ip_is_v4(attempt->peer)) {
-        const struct entry *site = map_find(&throttle->entries, site_key(&room, attempt->name, attempt->peer));
+        const struct entry *site = map_find(&throttle->entries, site_key(&room, counted_of(attempt), attempt->peer));
         delay = longer(delay, delay_of(site, LIMIT_FREE_BY_ADDRESS, now));
     }
     return longer(delay, delay_of_crowds(throttle, attempt, now));
@@ -293,14 +298,14 @@ bool throttle_may_tell(struct throttle *throttle, struct slice account, struct i
 void throttle_failed(struct throttle *throttle, const struct throttle_try *attempt, msec now)
 {
     struct key room;
-    count(throttle, name_key(&room, attempt->name, attempt->peer), now);
+    count(throttle, name_key(&room, counted_of(attempt), attempt->peer), now);
     count_password(throttle, attempt, now);
     /* A phone with its owner's old password says nothing about the others behind its address. */
     if (attempt->is_home)
         return;
     count(throttle, address_key_of(&room, attempt->peer), now);
     if (!ip_is_v4(attempt->peer))
-        count(throttle, site_key(&room, attempt->name, attempt->peer), now);
+        count(throttle, site_key(&room, counted_of(attempt), attempt->peer), now);
     count_name(throttle, attempt, now);
     if (attempt->is_nobody)
         count_unknown(throttle, now);
@@ -309,7 +314,7 @@ void throttle_failed(struct throttle *throttle, const struct throttle_try *attem
 void throttle_passed(struct throttle *throttle, const struct throttle_try *attempt)
 {
     struct key room;
-    release(map_take(&throttle->entries, name_key(&room, attempt->name, attempt->peer)));
+    release(map_take(&throttle->entries, name_key(&room, counted_of(attempt), attempt->peer)));
 }
 
 static void forget_sources(struct map *sources, msec now)

@@ -30,6 +30,7 @@ struct throttle {
 /* One login. */
 struct throttle_try {
     struct slice name;    /* what was typed, or the account's address: whatever stays the same */
+    struct slice counted; /* under which name its failures count; empty: the same */
     struct ip peer;
     uint64_t fingerprint; /* of the password, keyed; 0: none was shown */
     bool is_nobody;       /* no account has the name */
