@@ -168,8 +168,7 @@ class Life(unittest.TestCase):
         with House() as house:
             pids = house.pids()
             os.kill(house.process.pid, signal.SIGKILL)
-            time.sleep(0.1)
-            self.assertEqual([name for name, pid in pids.items() if alive(pid) and pid != house.process.pid], [])
+            until(lambda: not any(alive(pid) for pid in pids.values() if pid != house.process.pid), 2, "the end of all roles")
             house.stop()
             house.serve()
             house.send("bob@acc.test")
