@@ -172,9 +172,9 @@ void place_put(struct places *places, const struct store_place *row, wall now)
 {
     if (is_old(row->last, now))
         return;
-    struct place *place = find(places, row->account, row->network);
+    struct place *place = find(places, row->account, row->address);
     if (!place)
-        place = add(places, row->account, ip_place(row->network));
+        place = add(places, row->account, ip_place(row->address));
     if (!place)
         return;
     place->first = row->first;
@@ -207,7 +207,7 @@ uint32_t place_take_fresh(struct places *places, struct store_place *out_rows, u
         place->is_fresh = false;
         place->written = place->last;
         out_rows[count++] = (struct store_place){
-            .account = place->account, .network = place->at, .first = place->first, .last = place->last
+            .account = place->account, .address = place->at, .first = place->first, .last = place->last
         };
     }
     return count;

@@ -99,8 +99,8 @@ static void test_what_the_store_is_told(void **state)
 {
     struct places *p = *state;
     struct store_place rows[4];
-    place_put(p, &(struct store_place){ .account = 7, .network = ip_of("203.0.113.9"), .first = 5, .last = NOW }, NOW);
-    place_put(p, &(struct store_place){ .account = 7, .network = ip_of("203.0.112.0"), .first = 5, .last = NOW - DAYS(91) }, NOW);
+    place_put(p, &(struct store_place){ .account = 7, .address = ip_of("203.0.113.9"), .first = 5, .last = NOW }, NOW);
+    place_put(p, &(struct store_place){ .account = 7, .address = ip_of("203.0.112.0"), .first = 5, .last = NOW - DAYS(91) }, NOW);
     assert_true(place_knows(p, 7, ip_of("203.0.113.9"), NOW));
     assert_false(place_has(p, 1));
     assert_int_equal(p->rows.count, 1); /* what is too old is left there */
@@ -117,7 +117,7 @@ static void test_what_the_store_is_told(void **state)
     assert_int_equal(rows[0].account, 7);
     assert_int_equal(rows[0].first, 5);
     assert_int_equal(rows[0].last, NOW + MINUTES(61));
-    assert_true(ip_equal(rows[0].network, ip_of("203.0.113.9")));
+    assert_true(ip_equal(rows[0].address, ip_of("203.0.113.9")));
     place_forget_account(p, 7);
     assert_int_equal(place_take_fresh(p, rows, 4), 2);
     assert_int_equal(place_take_fresh(p, rows, 4), 0);

@@ -62,7 +62,7 @@ struct store_rehash {
 /* A place from which an account was used. */
 struct store_place {
     uint32_t account;
-    struct ip network;           /* IPv4: the address, IPv6: its /64 */
+    struct ip address;           /* IPv4: the address, IPv6: its /64 */
     wall first, last;
 };
 struct store_alias {

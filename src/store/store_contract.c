@@ -295,7 +295,7 @@ static enum status see_place(void *context, const struct store_place *place)
 static void note_place(struct contract *c, uint32_t account, const char *network, wall first, wall last, uint32_t most)
 {
     struct store_place place = { .account = account, .first = first, .last = last };
-    assert_ok(ip_parse(slice_of(network), &place.network));
+    assert_ok(ip_parse(slice_of(network), &place.address));
     assert_ok(c->v->place_seen(c->store, &place, most));
 }
 
@@ -326,7 +326,7 @@ static void test_places(void **state)
     assert_int_equal(account, places.rows[0].account);
     assert_int_equal(other, places.rows[2].account);
     for (unsigned at = 0; at < 2; at++) {
-        bool is_v6 = ip_equal(places.rows[at].network, v6);
+        bool is_v6 = ip_equal(places.rows[at].address, v6);
         assert_int_equal(is_v6 ? 11 : 10, places.rows[at].first);
         assert_int_equal(is_v6 ? 11 : 40, places.rows[at].last);
     }
@@ -338,7 +338,7 @@ static void test_places(void **state)
     places = places_of(c);
     assert_int_equal(4, places.count);
     for (unsigned at = 0; at < places.count; at++)
-        assert_false(ip_equal(places.rows[at].network, v6));
+        assert_false(ip_equal(places.rows[at].address, v6));
     contract_begin(c);
     assert_ok(c->v->place_forget(c->store, 50)); /* 40 and 6 go */
     contract_commit(c);

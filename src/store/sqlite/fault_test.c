@@ -203,7 +203,7 @@ static enum status count_place(void *context, const struct store_place *place)
 static enum status refresh(struct contract *c, uint32_t account, const char *from, const char *to)
 {
     struct store_rehash rehash = { .account = account, .expected = slice_of(from), .password = slice_of(to), .scram = S("v") };
-    struct store_place place = { .account = account, .network = { { (uint8_t)to[0] } }, .first = 1, .last = 2 };
+    struct store_place place = { .account = account, .address = { { (uint8_t)to[0] } }, .first = 1, .last = 2 };
     enum status status = c->v->begin(c->store);
     if (status == STATUS_OK)
         status = c->v->account_rehash(c->store, &rehash);

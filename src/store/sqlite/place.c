@@ -6,8 +6,8 @@ static enum status keep_latest(struct sqlite *s, uint32_t account, uint32_t most
 {
     scoped_statement *statement = NULL;
     TRY(sqlite_query(s,
-        "DELETE FROM place WHERE account = ?1 AND network IN"
-        " (SELECT network FROM place WHERE account = ?1 ORDER BY last DESC, network LIMIT -1 OFFSET ?2)",
+        "DELETE FROM place WHERE account = ?1 AND address IN"
+        " (SELECT address FROM place WHERE account = ?1 ORDER BY last DESC, address LIMIT -1 OFFSET ?2)",
         &statement));
     sqlite_bind(statement, 1, account);
     sqlite_bind(statement, 2, most);
@@ -21,11 +21,11 @@ enum status sqlite_place_seen(struct store *store, const struct store_place *pla
     TRY(sqlite_writing(s));
     /* An account that was removed meanwhile has no places. */
     TRY(sqlite_query(s,
-        "INSERT INTO place (account, network, first, last) SELECT id, ?2, ?3, ?4 FROM account WHERE id = ?1"
-        " ON CONFLICT (account, network) DO UPDATE SET last = max(last, excluded.last)",
+        "INSERT INTO place (account, address, first, last) SELECT id, ?2, ?3, ?4 FROM account WHERE id = ?1"
+        " ON CONFLICT (account, address) DO UPDATE SET last = max(last, excluded.last)",
         &statement));
     sqlite_bind(statement, 1, place->account);
-    sqlite_bind_octets(statement, 2, (struct slice){ (const char *)place->network.octets, 16 });
+    sqlite_bind_octets(statement, 2, (struct slice){ (const char *)place->address.octets, 16 });
     sqlite_bind(statement, 3, place->first);
     sqlite_bind(statement, 4, place->last);
     TRY(sqlite_run(s, statement));
@@ -47,7 +47,7 @@ enum status sqlite_each_place(
 {
     struct sqlite *s = sqlite_of(store);
     scoped_statement *select = NULL;
-    TRY(sqlite_query(s, "SELECT account, network, first, last FROM place ORDER BY account, network", &select));
+    TRY(sqlite_query(s, "SELECT account, address, first, last FROM place ORDER BY account, address", &select));
     for (;;) {
         bool row;
         TRY(sqlite_step(s, select, &row));
@@ -56,10 +56,10 @@ enum status sqlite_each_place(
         struct store_place place = { .account = sqlite_number32(select, 0),
             .first = sqlite_number(select, 2),
             .last = sqlite_number(select, 3) };
-        struct slice network = sqlite_text(select, 1);
-        if (network.len != sizeof place.network.octets)
+        struct slice address = sqlite_text(select, 1);
+        if (address.len != sizeof place.address.octets)
             return STATUS_CORRUPT;
-        memcpy(place.network.octets, network.ptr, network.len);
+        memcpy(place.address.octets, address.ptr, address.len);
         TRY(each(context, &place));
     }
 }

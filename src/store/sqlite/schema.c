@@ -69,8 +69,8 @@ static const char version_2[] =
     "ALTER TABLE credential ADD COLUMN scram BLOB NOT NULL DEFAULT x'';"
     "ALTER TABLE credential ADD COLUMN key BLOB NOT NULL DEFAULT x'';"
     "CREATE UNIQUE INDEX credential_key ON credential (key) WHERE key <> x'';"
-    "CREATE TABLE place (account INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE, network BLOB,"
-    " first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (account, network)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE place (account INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE, address BLOB,"
+    " first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (account, address)) STRICT, WITHOUT ROWID;"
     "ALTER TABLE domain ADD COLUMN added INTEGER NOT NULL DEFAULT 0;"
     "UPDATE domain SET added = coalesce((SELECT min(id) FROM account WHERE account.domain = domain.name),"
     " (SELECT coalesce(max(id), 0) + 1 FROM account));";
