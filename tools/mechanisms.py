@@ -37,6 +37,8 @@ lines = [
     row(["---"] * (len(table.MECHANISMS) + 1)),
     *(row([words, *("yes" if name in can else "-" for name in table.MECHANISMS)]) for _, can, _, words in table.CREDENTIALS),
     "",
+    "Mail programs that choose a -PLUS because it is listed and then cannot do it (the mutt of Debian 12 under TLS 1.3) are told to use another: `set smtp_authenticators=scram-sha-256`; or leave the -PLUS words out of `auth.mechanisms`.",
+    "",
     "SCRAM-SHA-1 works with people's passwords where `auth.scram_sha1` is set and the password was set or used since. APOP in clear from anywhere needs `auth.apop_without_tls`.",
     "",
 ]

@@ -38,9 +38,9 @@ static const struct refusal_row rows[] = {
           "パスワードの問題ではありません。メールソフトで別の認証方式を選ぶか（SSL/TLS での「通常のパスワード認証」ならどこでも使えます）、ソフトを更新してください。" } } },
     { REFUSAL_CANCELLED, "cancelled", {
         { "The mail program broke the login off itself.",
-          "Usually somebody pressed Cancel at the password prompt. Try again and type the password; if no prompt appears, delete the stored password in the program first." },
+          "Usually somebody pressed Cancel at the password prompt. Try again and type the password; if no prompt appears, delete the stored password in the program first. Some programs choose SCRAM-SHA-256-PLUS because it is announced and then cannot do it, as the mutt of Debian 12: write 'set smtp_authenticators=scram-sha-256' (and pop_authenticators) into its muttrc, or leave the -PLUS words out of auth.mechanisms." },
         { "メールソフト側がログインを中断しました。",
-          "多くはパスワード入力画面で「キャンセル」が押されたためです。もう一度試して入力してください。入力画面が出ない場合は、ソフトに保存されたパスワードをいったん削除してください。" } } },
+          "多くはパスワード入力画面で「キャンセル」が押されたためです。もう一度試して入力してください。入力画面が出ない場合は、ソフトに保存されたパスワードをいったん削除してください。SCRAM-SHA-256-PLUS を選んでおきながら対応できないソフトもあります（Debian 12 の mutt など）。muttrc に 'set smtp_authenticators=scram-sha-256'（と pop_authenticators）を書くか、auth.mechanisms から -PLUS を外してください。" } } },
     { REFUSAL_MECHANISM, "mechanism", {
         { "The mail program asked for a login method that this server does not have, or does not take on this connection.",
           "Choose 'Normal password' (or 'Automatic') with SSL/TLS in the program; switch off NTLM, Kerberos, GSSAPI and Outlook's 'Secure Password Authentication (SPA)'. docs/mechanisms.md lists what is taken where." },

@@ -1,4 +1,4 @@
-"""Real mail programs log in by every mechanism that they know: swaks, msmtp, mpop, curl, fetchmail, GNU SASL's own client."""
+"""Real mail programs log in by every mechanism that they know: swaks, msmtp, mpop, curl, fetchmail, mutt, GNU SASL's own client."""
 import os
 import subprocess
 import unittest
@@ -123,6 +123,19 @@ class Clients(unittest.TestCase):
                     self.assertEqual(code in (0, 1), good, said)  # 1: there is no mail
             if mechanism:
                 self.assertTrue(self.logged(mechanism, "pop3"), mechanism)
+
+    def test_mutt(self):
+        """Debian's mutt would choose a -PLUS that it cannot do under TLS 1.3 (EK-7): so it is told."""
+        rc = self.house.top / "muttrc"
+        for mechanism in ("scram-sha-256", "plain", "login"):
+            for secret, good in ((self.house.password(ALICE), True), ("wrong", False)):
+                with self.subTest(mechanism=mechanism, good=good):
+                    rc.write_text("\n".join([f'set smtp_url="smtps://alice%40acc.test@localhost:{self.house.port("submissions")}/"', f'set smtp_pass="{secret}"',
+                                             f'set ssl_ca_certificates_file="{self.ca}"', f'set certificate_file="{self.ca}"', f'set from="{ALICE}"', 'set record=""',
+                                             f'set smtp_authenticators="{mechanism}"', ""]))
+                    code, said = run("mutt", "-F", str(rc), "-s", "by mutt", BOB, text="hello\n", env={"HOME": str(self.house.top), "TERM": "dumb"})
+                    self.check(mechanism, good, code, said)
+            self.assertTrue(self.logged(mechanism, "smtp"), mechanism)
 
     def test_gsasl(self):
         """GNU SASL's client over STARTTLS: the -PLUS mechanisms bind to the TLS connection with tls-exporter."""
