@@ -357,18 +357,26 @@ void conn_stop(struct conn *conn)
     settle(conn);
 }
 
+/* What lasts may have been done before the keeper went, and nobody can tell: "try again" would say that it was not.  A connection that ends without a
+ * reply says just that (RFC 1047). */
+static bool is_unknown(enum ask_kind asked)
+{
+    return asked == ASK_DELIVER || asked == ASK_EXPUNGE;
+}
+
 void conn_abort(struct conn *conn)
 {
     if (conn->phase != TALKING)
         return;
-    if (conn->asked != ASK_NONE)
-        conn_answer(conn, &(struct answer){ .kind = conn->asked, .status = STATUS_AWAY, .fd = -1 });
-    conn_stop(conn);
-    if (conn->phase != TALKING)
-        return;
+    if (!is_unknown(conn->asked)) {
+        if (conn->asked != ASK_NONE)
+            conn_answer(conn, &(struct answer){ .kind = conn->asked, .status = STATUS_AWAY, .fd = -1 });
+        conn_stop(conn);
+        if (conn->phase != TALKING)
+            return;
+    }
     /* In the middle of a message: no reply fits there, and a peer that gets none tries again. */
     conn->why = "keeper is away";
     hang_up(conn);
     settle(conn);
 }
-

@@ -30,4 +30,4 @@ struct conn_plan {
 struct conn *conn_open(const struct conn_host *host, const struct conn_plan *plan, int fd);
 void conn_answer(struct conn *conn, const struct answer *answer); /* takes over answer->fd; one that nobody waits for is dropped */
 void conn_stop(struct conn *conn);      /* the server stops: let the command end, then 421 */
-void conn_abort(struct conn *conn);     /* the keeper is gone: "temporary failure", close */
+void conn_abort(struct conn *conn);     /* the keeper is gone: "temporary failure", close; no reply where a message or a deletion may have been done */

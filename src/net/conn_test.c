@@ -779,6 +779,19 @@ static void without_the_keeper_a_message_under_way_ends_the_connection(void **st
     expect_nothing_but_the_end();
 }
 
+/* It may have been stored: whoever reads "451" would take it for refused, and send it again as another message. */
+static void without_the_keeper_nobody_says_what_became_of_a_message(void **state)
+{
+    (void)state;
+    open_conn(false, false);
+    say("body 3\r\n123");
+    wait_for_ask(ASK_DELIVER);
+    t.refuse = STATUS_AWAY;
+    conn_abort(t.conn);
+    expect("hello \r\n");
+    expect_nothing_but_the_end();
+}
+
 static void a_reset_ends_the_session_and_gives_back(void **state)
 {
     (void)state;
@@ -823,6 +836,7 @@ int main(void)
         CASE(the_last_reply_survives_a_peer_that_goes_on_sending),
         CASE(stopping_says_so_and_ends),
         CASE(without_the_keeper_a_message_under_way_ends_the_connection),
+        CASE(without_the_keeper_nobody_says_what_became_of_a_message),
         CASE(a_reset_ends_the_session_and_gives_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
