@@ -58,7 +58,7 @@ fuzz: deps-test build-fuzz/build.ninja
 	tools/fuzz.sh build-fuzz $(FUZZ_SECONDS)
 
 torture: deps-test ekirei
-	LEASE_MODEL_DEPTH=$(LEASE_MODEL_DEPTH) GUESS_TRIES=$(GUESS_TRIES) python3 tests/torture.py --rounds $(TORTURE_ROUNDS) \
+	LEASE_MODEL_DEPTH=$(LEASE_MODEL_DEPTH) GUESS_TRIES=$(GUESS_TRIES) python3 tests/torture/torture.py --rounds $(TORTURE_ROUNDS) \
 	    --also build/src/proto/lease_model_test --also build/src/keeper/guess_test build/ekirei
 
 bench: deps-bench ekirei
