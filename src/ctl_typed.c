@@ -239,7 +239,7 @@ static void put_mechanism(json_t *words, enum mechanism mechanism)
     const char *from = mechanism_name(mechanism);
     size_t len = 0;
     for (; from[len] != '\0' && len < sizeof name; len++)
-        name[len] = (char)(from[len] >= 'A' && from[len] <= 'Z' ? from[len] + 32 : from[len]);
+        name[len] = octet_lower(from[len]);
     json_array_append_new(words, json_stringn(name, len));
 }
 

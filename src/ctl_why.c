@@ -71,11 +71,6 @@ static const char *explain_detail(struct slice word, enum language language)
     return NULL;
 }
 
-static const char *protocol_text(uint8_t protocol)
-{
-    return protocol == PROTOCOL_POP3 ? "POP3" : protocol == PROTOCOL_IMAP ? "IMAP" : "SMTP";
-}
-
 /* ---- what was typed ---- */
 
 /* --lang; else LC_ALL, LC_MESSAGES, LANG, of which the first that is set counts, as for every program (setlocale(3)). */
@@ -152,7 +147,7 @@ static json_t *row_object(const struct why_row *row, enum language language)
     ctl_put_text(object, "word", refusal ? slice_of(refusal->word) : NO_SLICE);
     ctl_put_time(object, "last", row->when);
     ctl_put_number(object, "count", row->count);
-    ctl_put_text(object, "protocol", slice_of(protocol_text(row->protocol)));
+    ctl_put_text(object, "protocol", slice_of(protocol_name(row->protocol)));
     ctl_put_text(object, "ip", (struct slice){ ip, ip_len });
     ctl_put_text(object, "name", row->name);
     ctl_put_text(object, "session", row->session);
@@ -262,9 +257,9 @@ static void print_row(const struct why_row *row, enum language language)
     printf("%s  [EK-%u]  ", json_string_value(json_object_get(object, "when")), row->code);
     json_decref(object);
     if (japanese)
-        printf("%s、%.*s から、%u 回", protocol_text(row->protocol), (int)len, ip, row->count);
+        printf("%s、%.*s から、%u 回", protocol_name(row->protocol), (int)len, ip, row->count);
     else
-        printf("%s from %.*s, %u time%s", protocol_text(row->protocol), (int)len, ip, row->count, row->count == 1 ? "" : "s");
+        printf("%s from %.*s, %u time%s", protocol_name(row->protocol), (int)len, ip, row->count, row->count == 1 ? "" : "s");
     print_text(japanese ? "、名前 " : ", as ", row->name, "");
     print_text(japanese ? "、セッション " : ", session ", row->session, "");
     print_text("\n" BELOW, row->detail, "");

@@ -264,6 +264,16 @@ const char *role_name(enum role role)
     return "none";
 }
 
+const char *protocol_name(uint8_t protocol)
+{
+    switch (protocol) {
+    case PROTOCOL_SMTP: return "SMTP";
+    case PROTOCOL_POP3: return "POP3";
+    case PROTOCOL_IMAP: return "IMAP";
+    default: return "?";
+    }
+}
+
 const char *mechanism_name(enum mechanism mechanism)
 {
     static const char *const names[MECHANISM_COUNT] = {

@@ -68,6 +68,7 @@ enum ask_kind {
 /* ---- login -------------------------------------------------------------------------------------------------------- */
 
 enum protocol_kind { PROTOCOL_SMTP = 1, PROTOCOL_POP3 = 2, PROTOCOL_IMAP = 3 };
+const char *protocol_name(uint8_t protocol); /* "SMTP", as people write it; "?" for what is none */
 /* The numbers are kept in the store, as sets of 1 << mechanism: they never change. */
 enum mechanism {
     MECHANISM_PASSWORD = 1, /* USER/PASS, IMAP's LOGIN command */

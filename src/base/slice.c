@@ -22,11 +22,6 @@ struct slice slice_upto(struct slice s, size_t len)
     return (struct slice){ s.ptr, len < s.len ? len : s.len };
 }
 
-static char lower(char octet)
-{
-    return octet >= 'A' && octet <= 'Z' ? (char)(octet | 0x20) : octet;
-}
-
 bool slice_equal(struct slice a, struct slice b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
@@ -54,7 +49,7 @@ bool slice_starts_nocase(struct slice s, struct slice prefix)
     if (s.len < prefix.len)
         return false;
     for (size_t i = 0; i < prefix.len; i++)
-        if (lower(s.ptr[i]) != lower(prefix.ptr[i]))
+        if (octet_lower(s.ptr[i]) != octet_lower(prefix.ptr[i]))
             return false;
     return true;
 }

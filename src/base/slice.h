@@ -15,6 +15,12 @@ struct slice {
     size_t len;
 };
 
+/* ASCII only, whatever the locale: protocol words, and names that are compared octet by octet. */
+static inline char octet_lower(char octet)
+{
+    return octet >= 'A' && octet <= 'Z' ? (char)(octet | 0x20) : octet;
+}
+
 #define S(literal) ((struct slice){ (literal), sizeof(literal) - 1 })
 #define NO_SLICE   ((struct slice){ NULL, 0 })
 

@@ -60,6 +60,23 @@ struct device *directory_find_device(const struct account *account, struct slice
     return NULL;
 }
 
+uint32_t directory_mechanisms(const struct directory *d)
+{
+    uint32_t set = 0;
+    for (uint32_t i = 0; i < MECHANISM_COUNT; i++)
+        if (d->device_mechanisms[i] > 0)
+            set |= 1u << i;
+    return set;
+}
+
+uint32_t directory_most_devices(const struct directory *d)
+{
+    uint32_t most = LIMIT_CREDENTIALS;
+    while (most > 0 && d->holders[most] == 0)
+        most--;
+    return most;
+}
+
 struct account *directory_oldest(const struct directory *d, struct slice domain)
 {
     struct account *oldest = NULL, *oldest_there = NULL;
@@ -106,8 +123,21 @@ static void link_account(struct directory *d, struct account *account)
         domain->accounts++;
 }
 
+/* So that a change of one device costs no walk over all. */
+static void count_device(struct directory *d, const struct device *device, uint32_t by)
+{
+    struct account *account = device->account;
+    for (uint32_t i = 0; i < MECHANISM_COUNT; i++)
+        if (device->mechanisms >> i & 1u)
+            d->device_mechanisms[i] += by;
+    d->holders[account->device_count < LIMIT_CREDENTIALS ? account->device_count : LIMIT_CREDENTIALS]--;
+    account->device_count += by;
+    d->holders[account->device_count < LIMIT_CREDENTIALS ? account->device_count : LIMIT_CREDENTIALS]++;
+}
+
 static void drop_device(struct directory *d, struct device *device)
 {
+    count_device(d, device, -1u);
     map_take(&d->devices, map_key(device->id));
     if (device->key.len > 0)
         map_take(&d->keys, device->key);
@@ -131,6 +161,7 @@ static void drop_account(struct directory *d, struct account *account)
         domain->accounts--;
     while (!list_is_empty(&account->devices))
         drop_device(d, list_element(account->devices.next, struct device, node));
+    d->holders[0]--;
     drop_text(&account->address);
     drop_text(&account->login);
     drop_text(&account->password);
@@ -157,6 +188,7 @@ struct account *directory_put_account(struct directory *d, const struct store_ac
     account->enabled = row->enabled;
     account->pop_before_smtp = row->pop_before_smtp;
     list_init(&account->devices);
+    d->holders[0]++;
     link_account(d, account);
     return account;
 }
@@ -258,6 +290,7 @@ struct device *directory_put_device(struct directory *d, const struct store_devi
     device->mechanisms = row->mechanisms;
     device->rights = row->rights;
     list_append(&account->devices, &device->node);
+    count_device(d, device, 1);
     map_put(&d->devices, map_key(device->id), device);
     if (device->key.len > 0)
         map_put(&d->keys, device->key, device);

@@ -29,6 +29,7 @@ struct account {
     bool has_popped;
     msec last_pop3;
     struct list devices;
+    uint32_t device_count;
     struct slice folded, folded_login; /* address and login as they are typed and compared (mail/precis.h) */
     struct named by_local, by_login, by_folded;
 };
@@ -63,6 +64,8 @@ struct directory {
     struct map by_login, by_local, by_folded; /* of struct named; by_folded: where it differs from the address */
     struct map devices, keys, aliases, domains;
     uint32_t scram_counts[SCRAM_HASHES][SCRAM_COSTS]; /* accounts whose keys have the rounds of that cost */
+    uint32_t device_mechanisms[MECHANISM_COUNT];     /* devices that name this one */
+    uint32_t holders[LIMIT_CREDENTIALS + 1];         /* accounts with that many devices; the last: or more */
     uint32_t generation, domain_order;
     struct domain *first; /* the default domain, or NULL */
 };
@@ -75,6 +78,10 @@ struct account *directory_find(const struct directory *d, struct slice key);
 struct device *directory_device(const struct directory *d, uint32_t id);
 /* The device that has this public key's digest. */
 struct device *directory_key(const struct directory *d, struct slice key);
+/* The mechanisms that devices name, as a set. */
+uint32_t directory_mechanisms(const struct directory *d);
+/* How many devices the account has that has most of them; at most LIMIT_CREDENTIALS. */
+uint32_t directory_most_devices(const struct directory *d);
 struct device *directory_find_device(const struct account *account, struct slice name);
 struct domain *directory_domain(const struct directory *d, struct slice name);
 struct alias *directory_alias(const struct directory *d, struct slice key);

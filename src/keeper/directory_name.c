@@ -25,7 +25,7 @@ static enum status lower(struct slice name, struct arena *arena, struct slice *o
     if (!copy)
         return STATUS_TOO_BIG;
     for (size_t at = 0; at < name.len; at++)
-        copy[at] = name.ptr[at] >= 'A' && name.ptr[at] <= 'Z' ? (char)(name.ptr[at] | 0x20) : name.ptr[at];
+        copy[at] = octet_lower(name.ptr[at]);
     *out_lower = (struct slice){ copy, name.len };
     return STATUS_OK;
 }

@@ -298,6 +298,24 @@ static void test_C093_changes_end_generations(void **state)
     assert_true(directory_account(&b->d, 1)->generation > after);
 }
 
+static void test_what_devices_name_is_counted(void **state)
+{
+    struct bench *b = *state;
+    assert_int_equal(directory_most_devices(&b->d), 0);
+    for (uint32_t i = 0; i < LIMIT_CREDENTIALS + 2; i++)
+        directory_put_device(&b->d, &(struct store_device){ .id = 100 + i, .account = 2, .name = S("many"), .mechanisms = 1u << MECHANISM_APOP });
+    directory_put_device(&b->d, &(struct store_device){ .id = 9, .account = 1, .name = S("one"), .mechanisms = 1u << MECHANISM_CRAM_MD5 });
+    assert_int_equal(directory_most_devices(&b->d), LIMIT_CREDENTIALS);
+    assert_int_equal(directory_mechanisms(&b->d), 1u << MECHANISM_APOP | 1u << MECHANISM_CRAM_MD5);
+    directory_put_device(&b->d, &(struct store_device){ .id = 9, .account = 1, .name = S("one") }); /* in its own place */
+    assert_int_equal(directory_mechanisms(&b->d), 1u << MECHANISM_APOP);
+    directory_remove_account(&b->d, 2);
+    assert_int_equal(directory_mechanisms(&b->d), 0);
+    assert_int_equal(directory_most_devices(&b->d), 1);
+    directory_remove_device(&b->d, 9);
+    assert_int_equal(directory_most_devices(&b->d), 0);
+}
+
 static void test_devices_go_with_their_account(void **state)
 {
     struct bench *b = *state;
@@ -332,6 +350,7 @@ int main(void)
         BENCH(test_catch_all),
         BENCH(test_C092_senders),
         BENCH(test_C093_changes_end_generations),
+        BENCH(test_what_devices_name_is_counted),
         BENCH(test_devices_go_with_their_account),
     };
     return cmocka_run_group_tests_name("directory", tests, NULL, NULL);

@@ -102,7 +102,6 @@ struct keeper {
     struct list offers;               /* tasks: gates that wait for another set of mechanisms */
     uint32_t offers_count, offers_serial, offers_mechanisms;
     uint32_t rehashes;                /* under way */
-    uint32_t most_devices;            /* of any account: as many comparisons are made for each name */
     const char *dummy;                /* the verifier that unknown names are checked against (C074) */
 
     struct directory directory;

@@ -5,7 +5,6 @@
 #include "base/secret.h"
 #include "keeper/login.h"
 
-#define BIT(mechanism) (1u << (mechanism))
 #define PASSWORDS      (BIT(MECHANISM_PASSWORD) | BIT(MECHANISM_PLAIN) | BIT(MECHANISM_LOGIN))
 #define DIGESTS        (BIT(MECHANISM_APOP) | BIT(MECHANISM_CRAM_MD5))
 #define TOKENS         (BIT(MECHANISM_OAUTHBEARER) | BIT(MECHANISM_XOAUTH2))
@@ -42,15 +41,11 @@ static bool collect(struct task *task)
     struct login *login = task->state;
     const struct account *account = directory_account(&task->keeper->directory, login->account);
     login->dummy = slice_of(task->keeper->dummy);
-    login->comparisons = task->keeper->most_devices;
-    if (!account) {
-        login->account = 0;
-        return true;
-    }
-    login->generation = account->generation;
-    return collect_devices(task, account) &&
-           arena_copy(&task->arena, account->password, &login->verifier) == STATUS_OK &&
-           arena_copy(&task->arena, account->scram, &login->scram) == STATUS_OK;
+    login->comparisons = directory_most_devices(&task->keeper->directory);
+    return !account ||
+           (collect_devices(task, account) &&
+               arena_copy(&task->arena, account->password, &login->verifier) == STATUS_OK &&
+               arena_copy(&task->arena, account->scram, &login->scram) == STATUS_OK);
 }
 
 static void proved(struct task *task)
@@ -120,18 +115,14 @@ static void begin_scram(struct task *task)
 
 static void begin_password(struct task *task)
 {
-    struct keeper *keeper = task->keeper;
-    struct login *login = task->state;
-    if (!collect(task)) {
-        task_answer(task, STATUS_TOO_BIG);
-        return;
-    }
-    if (login_know_again(keeper, login, task->ask.login.secret)) {
+    if (login_know_again(task->keeper, task->state)) {
         task->status = STATUS_OK;
         login_judge(task);
-        return;
+    } else if (!collect(task)) {
+        task_answer(task, STATUS_TOO_BIG);
+    } else {
+        hash(task, login_prove);
     }
-    hash(task, login_prove);
 }
 
 /* The key was proved in the gate's TLS; which device has it is looked up here, at each login (C066). */
@@ -290,6 +281,8 @@ struct login *login_open(struct task *task)
         .protocol = words.from->protocol,
         .mechanism = words.from->mechanism,
         .encrypted = words.from->encrypted != 0 };
+    if (task->ask.kind == ASK_LOGIN)
+        vault_name(keeper->cache_key, task->ask.login.secret, login->fingerprint);
     limit_to_lane(keeper, login, words.from->device_only != 0);
     find_account(task, &words);
     return login;
@@ -304,11 +297,7 @@ struct throttle_try login_attempt(const struct task *task)
         .is_nobody = login->account == 0,
         .is_home = is_at_home(keeper, login) };
     attempt.counted = counted_as(login, attempt.is_home);
-    if (task->ask.kind == ASK_LOGIN) {
-        char name[32];
-        vault_name(keeper->cache_key, task->ask.login.secret, name);
-        memcpy(&attempt.fingerprint, name, sizeof attempt.fingerprint);
-    }
+    memcpy(&attempt.fingerprint, login->fingerprint, sizeof attempt.fingerprint);
     return attempt;
 }
 
@@ -346,15 +335,24 @@ static bool make_room(struct keeper *keeper, msec due)
     return true;
 }
 
+/* The account may have changed or gone during a delay. */
+static void begin_now(struct task *task)
+{
+    struct login *login = task->state;
+    const struct account *account = directory_account(&task->keeper->directory, login->account);
+    login->account = account ? account->id : 0;
+    login->generation = account ? account->generation : 0;
+    login->begin(task);
+}
+
 void login_delay(struct task *task)
 {
     struct keeper *keeper = task->keeper;
-    struct login *login = task->state;
     msec now = keeper_now(keeper);
     struct throttle_try attempt = login_attempt(task);
     msec delay = keeper->settings->auth_throttle ? throttle_delay(&keeper->throttle, &attempt, now) : 0;
     if (delay == 0) {
-        login->begin(task);
+        begin_now(task);
         return;
     }
     task->due = now + wait_for(keeper, &attempt, delay);
@@ -374,7 +372,7 @@ void login_delayed(struct keeper *keeper)
         if (task->due > now)
             continue;
         task_resume(task);
-        ((struct login *)task->state)->begin(task);
+        begin_now(task);
     }
 }
 

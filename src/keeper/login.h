@@ -10,6 +10,8 @@
 #include "keeper/impl.h"
 #include "keeper/scram.h"
 
+#define BIT(mechanism) (1u << (mechanism))
+
 struct candidate {
     uint32_t device;
     struct slice name, sealed, scram;
@@ -28,7 +30,8 @@ struct login {
     struct credential_devices remade;    /* devices without SCRAM's keys */
     size_t candidate_count, comparisons; /* comparisons: made whoever it is, so that their number tells nothing */
     uint32_t device;                     /* whose secret it was */
-    bool right, hashing, known;          /* known: without hashing */
+    bool right, hashing;
+    char fingerprint[VAULT_NAME];        /* ASK_LOGIN: keyed hash of the secret, for those who must not keep it */
     char signature[SCRAM_KEY];           /* SCRAM: what proves us to the client */
     void (*begin)(struct task *task);    /* when the delay is over */
     const char *reason;                  /* for the log, if it fails */
@@ -51,7 +54,7 @@ void login_judge(struct task *task);
 /* The end of a login that was proved elsewhere: an account of the directory, or 0 and a word for the log; `device` 0
  * where it was none.  To be called on the loop thread, also where the client has gone meanwhile. */
 void login_found(struct task *task, uint32_t account, uint32_t device, const char *reason);
-/* The same, for now: the client may try again. */
+/* A refusal for now: the client may try again. */
 void login_busy(struct task *task);
 
 /* ---- login_prove.c: on a pool thread ---- */
@@ -78,8 +81,8 @@ void rehash_password(struct keeper *keeper, const struct account *account, struc
 void rehash_devices(struct keeper *keeper, const struct account *account, const struct credential_devices *devices);
 
 /* ---- login_cache.c ---- */
-bool login_know_again(struct keeper *keeper, struct login *login, struct slice secret);
-void login_remember(struct keeper *keeper, const struct login *login, struct slice secret);
+bool login_know_again(struct keeper *keeper, struct login *login);
+void login_remember(struct keeper *keeper, const struct login *login);
 
 /* ---- login_lease.c ---- */
 /* Opens or renews one, if this login may; true: there is a lease. */

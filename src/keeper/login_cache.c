@@ -9,23 +9,23 @@ struct verified {
 };
 
 struct verified_key {
-    char name[32];
+    char fingerprint[VAULT_NAME];
     uint32_t account, generation;
 };
 
-static struct verified_key key_of(const struct keeper *keeper, const struct login *login, struct slice secret)
+static struct verified_key key_of(const struct login *login)
 {
     struct verified_key key;
     memset(&key, 0, sizeof key);
-    vault_name(keeper->cache_key, secret, key.name);
+    memcpy(key.fingerprint, login->fingerprint, sizeof key.fingerprint);
     key.account = login->account;
     key.generation = login->generation;
     return key;
 }
 
-bool login_know_again(struct keeper *keeper, struct login *login, struct slice secret)
+bool login_know_again(struct keeper *keeper, struct login *login)
 {
-    struct verified_key key = key_of(keeper, login, secret);
+    struct verified_key key = key_of(login);
     const struct verified *found = login->account ? map_find(&keeper->verified, map_key(key)) : NULL;
     bool fits = found && found->until > keeper_now(keeper) &&
                 (found->device ? login->try_devices : login->try_person) &&
@@ -37,9 +37,9 @@ bool login_know_again(struct keeper *keeper, struct login *login, struct slice s
     return fits;
 }
 
-void login_remember(struct keeper *keeper, const struct login *login, struct slice secret)
+void login_remember(struct keeper *keeper, const struct login *login)
 {
-    struct verified_key key = key_of(keeper, login, secret);
+    struct verified_key key = key_of(login);
     struct verified *verified = map_find(&keeper->verified, map_key(key));
     if (!verified && keeper->verified.count >= LIMIT_VERIFIED)
         return;

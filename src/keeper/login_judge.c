@@ -4,9 +4,8 @@
 #include "keeper/login.h"
 #include "proto/refusal.h"
 
-#define BIT(mechanism) (1u << (mechanism))
-
-static const char *protocol_name(uint8_t protocol)
+/* As the log has it. */
+static const char *protocol_word(uint8_t protocol)
 {
     return protocol == PROTOCOL_SMTP ? "smtp" : protocol == PROTOCOL_POP3 ? "pop3" : "imap";
 }
@@ -62,7 +61,7 @@ static void refuse(struct task *task, enum login_verdict verdict)
     struct keeper *keeper = task->keeper;
     const struct account *account = directory_account(&keeper->directory, login->account);
     LOG(LOG_INFO, "login.failed", LOG_TEXT("session", login->session),
-        LOG_WORD("protocol", protocol_name(login->protocol)),
+        LOG_WORD("protocol", protocol_word(login->protocol)),
         LOG_WORD("mechanism", mechanism_name((enum mechanism)login->mechanism)), LOG_TEXT("name", login->name),
         LOG_TEXT("account", account ? account->address : NO_SLICE), LOG_IP("peer", login->peer),
         LOG_WORD("reason", login->reason));
@@ -109,7 +108,7 @@ static bool is_too_soon(struct keeper *keeper, struct account *account, uint8_t 
 
 static void log_accepted(const struct login *login, const struct account *account, const struct device *device)
 {
-    LOG(LOG_INFO, "login.ok", LOG_TEXT("session", login->session), LOG_WORD("protocol", protocol_name(login->protocol)),
+    LOG(LOG_INFO, "login.ok", LOG_TEXT("session", login->session), LOG_WORD("protocol", protocol_word(login->protocol)),
         LOG_WORD("mechanism", mechanism_name((enum mechanism)login->mechanism)), LOG_TEXT("account", account->address),
         LOG_TEXT("device", device ? device->name : NO_SLICE), LOG_IP("peer", login->peer),
         LOG_NUMBER("tls", login->encrypted));
@@ -209,7 +208,7 @@ void login_judge(struct task *task)
         return;
     }
     if (task->ask.kind == ASK_LOGIN)
-        login_remember(keeper, login, task->ask.login.secret);
+        login_remember(keeper, login);
     if (task->ask.kind == ASK_LOGIN && login->hashing && login->device == 0)
         rehash_password(keeper, account, task->ask.login.secret);
     accept_login(task, account, device);

@@ -138,11 +138,6 @@ static enum status pack(struct letter *letter, const struct notice *notice)
     return status;
 }
 
-static const char *protocol_name(uint8_t protocol)
-{
-    return protocol == PROTOCOL_SMTP ? "SMTP" : protocol == PROTOCOL_POP3 ? "POP3" : "IMAP";
-}
-
 static enum status make_id(struct buf *out)
 {
     char octets[8];

@@ -12,20 +12,7 @@ static void answer(struct task *task)
 
 void offers_renew(struct keeper *keeper)
 {
-    uint32_t mechanisms = 0;
-    struct slice key;
-    void *value;
-    keeper->most_devices = 0;
-    for (size_t at = 0; map_each(&keeper->directory.devices, &at, &key, &value);)
-        mechanisms |= ((const struct device *)value)->mechanisms;
-    for (size_t at = 0; map_each(&keeper->directory.by_id, &at, &key, &value);) {
-        const struct account *account = value;
-        uint32_t count = 0;
-        for (const struct list *node = account->devices.next; node != &account->devices; node = node->next)
-            count++;
-        if (count > keeper->most_devices)
-            keeper->most_devices = count;
-    }
+    uint32_t mechanisms = directory_mechanisms(&keeper->directory);
     if (keeper->offers_serial != 0 && keeper->offers_mechanisms == mechanisms)
         return;
     keeper->offers_mechanisms = mechanisms;

@@ -108,8 +108,7 @@ static struct slice key_of(struct key *key, const struct refused *refused, enum 
     }
     key->place = place;
     for (size_t i = 0; i < refused->name.len; i++)
-        key->name[i] = refused->name.ptr[i] >= 'A' && refused->name.ptr[i] <= 'Z' ? (char)(refused->name.ptr[i] | 0x20)
-                                                                                  : refused->name.ptr[i];
+        key->name[i] = octet_lower(refused->name.ptr[i]);
     return (struct slice){ (const char *)key, offsetof(struct key, name) + refused->name.len };
 }
 

@@ -46,7 +46,7 @@ static struct slice put_name(struct key *key, size_t at, struct slice name)
 {
     name = slice_upto(name, 64);
     for (size_t i = 0; i < name.len; i++)
-        key->octets[at + i] = name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? (char)(name.ptr[i] | 0x20) : name.ptr[i];
+        key->octets[at + i] = octet_lower(name.ptr[i]);
     return (struct slice){ key->octets, at + name.len };
 }
 
@@ -92,7 +92,7 @@ static uint32_t mark_of(struct slice name)
     uint32_t mark = 2166136261u; /* FNV-1a: who makes two names meet is counted less, and gains nothing else */
     name = slice_upto(name, 64);
     for (size_t i = 0; i < name.len; i++) {
-        char octet = name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? (char)(name.ptr[i] | 0x20) : name.ptr[i];
+        char octet = octet_lower(name.ptr[i]);
         mark = (mark ^ (uint8_t)octet) * 16777619u;
     }
     return mark;

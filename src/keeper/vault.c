@@ -150,7 +150,7 @@ void vault_apop(struct slice stamp, struct slice secret, char out_digest[16])
     EVP_MD_CTX_free(context);
 }
 
-void vault_name(const char key[32], struct slice secret, char out_name[32])
+void vault_name(const char key[32], struct slice secret, char out_name[VAULT_NAME])
 {
     must(crypto_generichash((unsigned char *)out_name, 32, (const unsigned char *)secret.ptr, secret.len,
              (const unsigned char *)key, 32) == 0);

@@ -33,7 +33,8 @@ void vault_apop(struct slice stamp, struct slice secret, char out_digest[16]);
 /* RFC 2195 2: HMAC-MD5 of the challenge, keyed by the shared secret. */
 void vault_cram(struct slice challenge, struct slice secret, char out_digest[16]);
 /* Keyed and quick: names a password in memory. */
-void vault_name(const char key[32], struct slice secret, char out_name[32]);
+#define VAULT_NAME 32u /* octets */
+void vault_name(const char key[32], struct slice secret, char out_name[VAULT_NAME]);
 /* SHA-256. */
 struct vault_digest;
 struct vault_digest *vault_digest_open(void);

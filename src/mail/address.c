@@ -81,7 +81,7 @@ static enum status copy_host_name(struct slice name, struct arena *a, struct sli
     if (!copy)
         return STATUS_TOO_BIG;
     for (size_t i = 0; i < name.len; i++)
-        copy[i] = name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? (char)(name.ptr[i] | 0x20) : name.ptr[i];
+        copy[i] = octet_lower(name.ptr[i]);
     *out_domain = (struct slice){ copy, name.len };
     return STATUS_OK;
 }
@@ -315,7 +315,7 @@ enum status address_key(const struct address *address, struct arena *a, struct s
         return STATUS_TOO_BIG;
     for (size_t i = 0; i < len; i++) {
         char octet = address->local.ptr[i];
-        key[i] = octet >= 'A' && octet <= 'Z' ? (char)(octet | 0x20) : octet;
+        key[i] = octet_lower(octet);
     }
     key[len++] = '@';
     if (address->domain.len > 0)

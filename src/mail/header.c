@@ -314,7 +314,7 @@ static size_t name_step(struct header_scan *scan, char octet)
     }
     if (scan->state == NAME && octet > ' ' && octet < 0x7f && octet != ':') {
         if (scan->name_len < sizeof scan->name) /* no name that we know is as long as that */
-            scan->name[scan->name_len++] = octet >= 'A' && octet <= 'Z' ? (char)(octet | 0x20) : octet;
+            scan->name[scan->name_len++] = octet_lower(octet);
         return 1;
     }
     no_field(scan);

@@ -152,7 +152,7 @@ static enum status fold_plain(struct slice typed, struct arena *a, struct slice 
     if (typed.len == 0 || !name)
         return name ? STATUS_MALFORMED : STATUS_TOO_BIG;
     for (size_t at = 0; at < typed.len; at++)
-        name[at] = typed.ptr[at] >= 'A' && typed.ptr[at] <= 'Z' ? (char)(typed.ptr[at] | 0x20) : typed.ptr[at];
+        name[at] = octet_lower(typed.ptr[at]);
     *out_name = (struct slice){ name, typed.len };
     return STATUS_OK;
 }

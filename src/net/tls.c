@@ -115,7 +115,7 @@ static struct slice fold_name(struct slice name, char room[LIMIT_DOMAIN])
     if (name.len > LIMIT_DOMAIN || slice_find(name, '\0') < name.len)
         return NO_SLICE;
     for (size_t i = 0; i < name.len; i++)
-        room[i] = (char)(name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? name.ptr[i] | 0x20 : name.ptr[i]);
+        room[i] = octet_lower(name.ptr[i]);
     return (struct slice){ room, name.len };
 }
 

@@ -78,7 +78,7 @@ static enum status key_put(struct buf *out, struct slice text, bool must_be_addr
         return status;
     for (size_t i = 0; i < text.len; i++) {
         char octet = text.ptr[i];
-        TRY(buf_put_byte(out, octet >= 'A' && octet <= 'Z' ? (char)(octet - 'A' + 'a') : octet));
+        TRY(buf_put_byte(out, octet_lower(octet)));
     }
     return STATUS_OK;
 }
