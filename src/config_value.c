@@ -20,12 +20,18 @@ void config_say(struct buf *why, const char *format, ...)
     va_end(args);
 }
 
+/* Whole characters; what is none, and controls, become '?'. */
 void config_quote(struct buf *why, struct slice text)
 {
+    struct slice rest = text;
     config_say(why, "'");
-    for (size_t at = 0; at < text.len && at < QUOTED_MOST; at++)
-        config_say(why, "%c", (unsigned char)text.ptr[at] < 0x20 || text.ptr[at] == 0x7f ? '?' : text.ptr[at]);
-    config_say(why, text.len > QUOTED_MOST ? "...'" : "'");
+    while (rest.len > 0 && text.len - rest.len < QUOTED_MOST) {
+        size_t len = slice_utf8_prefix(rest);
+        bool shows = len > 1 || (len == 1 && !slice_has_control(slice_upto(rest, 1)));
+        config_say(why, "%.*s", shows ? (int)len : 1, shows ? rest.ptr : "?");
+        rest = slice_from(rest, len > 0 ? len : 1);
+    }
+    config_say(why, rest.len > 0 ? "...'" : "'");
 }
 
 static enum status refuse(struct buf *why, struct slice text, const char *right)
