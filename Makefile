@@ -5,7 +5,8 @@
 # make fuzz     each fuzz target for FUZZ_SECONDS (60)
 # make torture  kill -9 of each role under load, TORTURE_ROUNDS times (20); before it every sequence of LEASE_MODEL_DEPTH (9) steps
 #               in the life of leases, and whether GUESS_TRIES (1000) refusals of each kind take the same time
-# make bench    the load generators against ekirei and, where installed, Postfix + Dovecot; writes docs/bench.md
+# make bench    the load generator against ekirei and, where installed, Postfix + Dovecot; writes docs/bench.md.  BENCH=mail,idle makes these sections
+#               alone, BENCH_FLAGS=--quick a short run that writes nothing
 # On Debian each installs what it needs first (tools/deps.sh).
 
 FUZZ_SECONDS ?= 60
@@ -62,7 +63,7 @@ torture: deps-test ekirei
 	    --also build/src/proto/lease_model_test --also build/src/keeper/guess_test build/ekirei
 
 bench: deps-bench ekirei
-	python3 tests/bench/bench.py build/ekirei build/tests/bench/load --write docs/bench.md
+	python3 tests/bench/bench.py build/ekirei build/tests/bench/load --only=$(BENCH) $(or $(BENCH_FLAGS),--write docs/bench.md)
 
 install: ekirei
 	meson install -C build

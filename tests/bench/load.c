@@ -1,226 +1,67 @@
-/* load.c - the load generator: many SMTP sessions from one process, deterministic mail, figures on one line.
+/* load.c - load MODE key=value ...
  *
- *   load PORT SESSIONS MESSAGES OCTETS PER-CONNECTION ACCOUNTS DOMAIN
+ *   smtp        `count` messages of `octets` over `sessions` connections, `each` on one before it is opened anew (0: all), to u0@domain .. in turn
+ *   session     `count` times: connect, TLS (tls=yes|start|no), log in (mechanism=PLAIN|SCRAM-SHA-256|none), STAT in POP3, in submission a message of
+ *               `octets` (0: none), QUIT; with resume=1 each connection but a slot's first tries to resume
+ *   retr        one POP3 session: `count` RETR of messages 1..`messages`, `in_flight` at once
+ *   list        one POP3 session: `count` times `command` (UIDL, LIST)
+ *   idle        `sessions` sessions after login, held until standard input ends; says "held=N" when they stand
+ *   primitives  `count` TLS handshakes in memory with `certificate` and `key`, and the single steps
  *
- * Sends MESSAGES messages of about OCTETS octets over SESSIONS parallel connections to 127.0.0.1:PORT, PER-CONNECTION messages on each before it is closed and opened anew
- * (0: all on one), to u0@DOMAIN .. u(ACCOUNTS-1)@DOMAIN in turn.  MAIL, RCPT and DATA go in one write, as every MTA with PIPELINING does.  Prints
- *   sent=N seconds=S rate=R p50_ms=A p99_ms=B
- * where the latencies run from MAIL to the reply to the end of data.  It talks to loopback only, and stops by itself. */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdbool.h>
-#include <stdint.h>
+ * The last line is figures: sent=N seconds=S rate=R p50_ms=A p99_ms=B and more.  It talks to loopback, and stops by itself. */
+#include "load.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-enum stage { GREETING, EHLO, ENVELOPE, BODY, QUIT };
+enum { AT_ONCE = 64 }; /* logins under way while idle sessions are being opened */
 
-struct client {
-    int fd;
-    enum stage stage;
-    int replies_due; /* final reply lines that are still to come */
-    int on_connection;
-    double began;
-    char line[1024];
-    size_t line_len;
-    const char *out; /* what is left to write */
-    size_t out_len;
+struct plan plan = { .host = "127.0.0.1", .tls = "no", .protocol = "smtp", .mechanism = "PLAIN", .domain = "bench.test", .password = "x1234567",
+    .name = "", .command = "UIDL", .certificate = "", .key = "", .helo = "load.test", .sessions = 1, .count = 1, .octets = 0, .accounts = 1,
+    .in_flight = 1, .messages = 1, .sources = 1, .seed = 1, .patience = 300 };
+
+static const struct {
+    const char *key;
+    const char **text;
+    int *number;
+} options[] = {
+    { "host", &plan.host, NULL }, { "tls", &plan.tls, NULL }, { "protocol", &plan.protocol, NULL }, { "mechanism", &plan.mechanism, NULL },
+    { "domain", &plan.domain, NULL }, { "password", &plan.password, NULL }, { "name", &plan.name, NULL }, { "command", &plan.command, NULL },
+    { "certificate", &plan.certificate, NULL }, { "key", &plan.key, NULL }, { "helo", &plan.helo, NULL }, { "port", NULL, &plan.port },
+    { "sessions", NULL, &plan.sessions }, { "count", NULL, &plan.count }, { "octets", NULL, &plan.octets }, { "each", NULL, &plan.each },
+    { "accounts", NULL, &plan.accounts }, { "in_flight", NULL, &plan.in_flight }, { "messages", NULL, &plan.messages },
+    { "sources", NULL, &plan.sources }, { "seed", NULL, &plan.seed }, { "resume", NULL, &plan.resume }, { "patience", NULL, &plan.patience },
+    { "first", NULL, &plan.first },
 };
 
-struct plan {
-    int port, sessions, messages, octets, per_connection, accounts;
-    const char *domain;
-};
+const struct mode *mode;
+static double *latencies, begin;
+static int begun, finished;
+static size_t octets_read;
 
-enum { BODIES = 40, EXIT_AFTER_SECONDS = 300 };
-
-static struct plan plan;
-static char *bodies[BODIES];
-static size_t body_len[BODIES];
-static double *latencies;
-static int started, finished, failed, epoll_fd;
-
-static double now(void)
+double now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static _Noreturn void die(const char *what)
+_Noreturn void fail(const char *what, const char *detail)
 {
-    perror(what);
+    fprintf(stderr, "load: %s: %s\n", what, detail);
     exit(1);
 }
 
-/* Words of English and Japanese mail in even lines; the same octets in every run. */
-static void make_body(int number)
-{
-    static const char *const words[] = { "invoice", "meeting", "tomorrow", "the", "of", "attached", "please", "regards", "office", "report", "\xe4\xbc\x9a\xe8\xad\xb0",
-        "\xe8\xab\x8b\xe6\xb1\x82\xe6\x9b\xb8", "server", "delivery", "monthly", "and", "to", "copier", "scan", "page", "quarter", "budget", "draft", "review" };
-    size_t room = (size_t)plan.octets + 2048;
-    char *text = malloc(room);
-    if (text == NULL)
-        die("malloc");
-    int len = snprintf(text, room,
-        "From: Sender <sender@elsewhere.test>\r\nTo: somebody@%s\r\nSubject: load message %d\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\n"
-        "Message-ID: <load-%d@elsewhere.test>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n",
-        plan.domain, number, number);
-    uint64_t state = (uint64_t)number * 2654435761u + 1;
-    size_t at = (size_t)len, column = 0;
-    while (at + 16 < (size_t)plan.octets) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        const char *word = words[(state >> 33) % (sizeof(words) / sizeof(*words))];
-        size_t word_len = strlen(word);
-        memcpy(text + at, word, word_len);
-        at += word_len;
-        column += word_len + 1;
-        if (column > 68) {
-            memcpy(text + at, "\r\n", 2);
-            at += 2;
-            column = 0;
-        } else {
-            text[at++] = ' ';
-        }
-    }
-    memcpy(text + at, "\r\n.\r\n", 5);
-    bodies[number] = text;
-    body_len[number] = at + 5;
-}
-
-static void watch(struct client *c, bool writing)
-{
-    struct epoll_event event = { .events = EPOLLIN | (writing ? EPOLLOUT : 0u), .data.ptr = c };
-    if (epoll_ctl(epoll_fd, EPOLL_CTL_MOD, c->fd, &event) != 0)
-        die("epoll_ctl");
-}
-
-static void flush(struct client *c)
-{
-    while (c->out_len > 0) {
-        ssize_t done = write(c->fd, c->out, c->out_len);
-        if (done < 0 && errno == EAGAIN) {
-            watch(c, true);
-            return;
-        }
-        if (done < 0)
-            die("write");
-        c->out += done;
-        c->out_len -= (size_t)done;
-    }
-}
-
-static void put(struct client *c, const char *octets, size_t len)
-{
-    c->out = octets;
-    c->out_len = len;
-    flush(c);
-}
-
-static void connect_client(struct client *c)
-{
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)plan.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    int one = 1;
-    *c = (struct client){ .fd = socket(AF_INET, SOCK_STREAM, 0), .stage = GREETING, .replies_due = 1 };
-    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&to, sizeof(to)) != 0)
-        die("connect");
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    fcntl(c->fd, F_SETFL, O_NONBLOCK);
-    struct epoll_event event = { .events = EPOLLIN, .data.ptr = c };
-    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event) != 0)
-        die("epoll_ctl");
-}
-
-static void next_message(struct client *c)
-{
-    char text[512];
-    if (started >= plan.messages || (plan.per_connection > 0 && c->on_connection >= plan.per_connection)) {
-        c->stage = QUIT;
-        c->replies_due = 1;
-        put(c, "QUIT\r\n", 6);
-        return;
-    }
-    int number = started++;
-    c->on_connection++;
-    c->began = now();
-    c->stage = ENVELOPE;
-    c->replies_due = 3;
-    int len = snprintf(text, sizeof(text), "MAIL FROM:<sender@elsewhere.test>\r\nRCPT TO:<u%d@%s>\r\nDATA\r\n", number % plan.accounts, plan.domain);
-    put(c, text, (size_t)len);
-    if (c->out_len > 0) {
-        fprintf(stderr, "load: a short write of an envelope\n");
-        exit(1);
-    }
-}
-
-/* All replies of a stage are in. */
-static void advance(struct client *c)
-{
-    int number = started % BODIES;
-    switch (c->stage) {
-    case GREETING:
-        c->stage = EHLO;
-        c->replies_due = 1;
-        put(c, "EHLO load.test\r\n", 16);
-        return;
-    case ENVELOPE:
-        c->stage = BODY;
-        c->replies_due = 1;
-        put(c, bodies[number], body_len[number]);
-        return;
-    case BODY:
-        latencies[finished++] = now() - c->began;
-        next_message(c);
-        return;
-    case EHLO:
-        next_message(c);
-        return;
-    case QUIT:
-        close(c->fd);
-        c->fd = -1;
-        if (started < plan.messages)
-            connect_client(c);
-        return;
-    }
-}
-
-static void take_line(struct client *c)
-{
-    if (c->line_len > 3 && c->line[3] == '-')
-        return;
-    if (c->line[0] != '2' && c->line[0] != '3') {
-        if (failed++ < 5)
-            fprintf(stderr, "load: %.*s\n", (int)c->line_len, c->line);
-        exit(1);
-    }
-    if (--c->replies_due == 0)
-        advance(c);
-}
-
-static void readable(struct client *c)
-{
-    char octets[65536];
-    ssize_t len = read(c->fd, octets, sizeof(octets));
-    if (len < 0 && errno == EAGAIN)
-        return;
-    if (len <= 0)
-        die("the server hung up");
-    for (ssize_t i = 0; i < len && c->fd >= 0; i++) {
-        if (octets[i] == '\n') {
-            take_line(c);
-            c->line_len = 0;
-        } else if (c->line_len < sizeof(c->line)) {
-            c->line[c->line_len++] = octets[i];
-        }
-    }
-}
+int take_number(void) { return begun < plan.count ? begun++ : -1; }
+void finished_one(double seconds) { latencies[finished++] = seconds; }
+void finished_octets(size_t octets) { octets_read += octets; }
+void start_clock(void) { begin = now(); }
+bool all_finished(void) { return finished == plan.count; }
+int to_do(void) { return plan.count - begun; }
 
 static int compare(const void *a, const void *b)
 {
@@ -228,49 +69,105 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static int number(const char *text)
+static void read_option(const char *word)
 {
-    char *end;
-    long value = strtol(text, &end, 10);
-    if (*text == 0 || *end != 0 || value < 0 || value > 1000000000)
-        die(text);
-    return (int)value;
+    const char *equals = strchr(word, '=');
+    for (size_t i = 0; equals && i < sizeof options / sizeof *options; i++) {
+        if (strlen(options[i].key) != (size_t)(equals - word) || strncmp(options[i].key, word, (size_t)(equals - word)) != 0)
+            continue;
+        char *end = NULL;
+        long value = options[i].number ? strtol(equals + 1, &end, 10) : 0;
+        if (options[i].text)
+            *options[i].text = equals + 1;
+        else if (equals[1] == 0 || *end != 0 || value < 0 || value > 1000000000)
+            break;
+        else
+            *options[i].number = (int)value;
+        return;
+    }
+    fail("no such option", word);
+}
+
+static void allow_descriptors(int wanted)
+{
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    rlim_t need = (rlim_t)wanted + 64;
+    if (limit.rlim_cur >= need)
+        return;
+    struct rlimit raised = { need, limit.rlim_max > need ? limit.rlim_max : need };
+    if (setrlimit(RLIMIT_NOFILE, &raised) != 0)
+        fail("RLIMIT_NOFILE", "this many sessions need a raised limit of open files (run as root)");
+}
+
+static void print_figures(double seconds)
+{
+    struct rusage own;
+    getrusage(RUSAGE_SELF, &own);
+    qsort(latencies, (size_t)finished, sizeof *latencies, compare);
+    printf("sent=%d seconds=%.4f rate=%.1f p50_ms=%.3f p99_ms=%.3f octets=%zu attempted=%d resumed=%d switches=%ld\n", finished, seconds,
+        finished / seconds, finished ? latencies[finished / 2] * 1e3 : 0.0, finished ? latencies[(size_t)finished * 99 / 100] * 1e3 : 0.0,
+        octets_read, attempted, resumed, own.ru_nvcsw + own.ru_nivcsw);
+}
+
+static int run(struct client *clients)
+{
+    int wanted = plan.sessions < plan.count ? plan.sessions : plan.count;
+    for (int i = 0; i < wanted; i++)
+        client_open(&clients[i]);
+    double last = now();
+    while (!all_finished()) {
+        if (wait_for_events(1000))
+            last = now();
+        else if (now() - last > plan.patience)
+            fail("no reply", "the server says nothing any more");
+    }
+    print_figures(now() - begin);
+    return 0;
+}
+
+/* Not all at once: a login costs a handshake, and who waits too long for his is sent away. */
+static int hold(struct client *clients)
+{
+    int opened = 0;
+    double last = now();
+    while (held < plan.sessions) {
+        while (opened < plan.sessions && opened - held < AT_ONCE)
+            client_open(&clients[opened++]);
+        if (wait_for_events(1000))
+            last = now();
+        else if (now() - last > plan.patience)
+            fail("no reply", "the server says nothing any more");
+    }
+    printf("held=%d seconds=%.3f\n", held, now() - begin);
+    fflush(stdout);
+    char octet;
+    ssize_t got = read(STDIN_FILENO, &octet, 1);
+    while (got == 0 && wait_for_events(0)) /* a session that was ended meanwhile ends the program with its reason */
+        ;
+    printf("alive=%d\n", held);
+    return 0;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc != 8) {
-        fprintf(stderr, "usage: load PORT SESSIONS MESSAGES OCTETS PER-CONNECTION ACCOUNTS DOMAIN\n");
-        return 2;
-    }
-    plan = (struct plan){ number(argv[1]), number(argv[2]), number(argv[3]), number(argv[4]), number(argv[5]), number(argv[6]), argv[7] };
-    latencies = malloc(sizeof(double) * (size_t)plan.messages);
-    for (int i = 0; i < BODIES; i++)
-        make_body(i);
-    epoll_fd = epoll_create1(0);
-    struct client *clients = calloc((size_t)plan.sessions, sizeof(*clients));
-    double begin = now();
-    for (int i = 0; i < plan.sessions; i++)
-        connect_client(&clients[i]);
-    while (finished < plan.messages && now() - begin < EXIT_AFTER_SECONDS) {
-        struct epoll_event events[64];
-        int count = epoll_wait(epoll_fd, events, 64, 1000);
-        for (int i = 0; i < count; i++) {
-            struct client *c = events[i].data.ptr;
-            if (events[i].events & EPOLLOUT) {
-                flush(c);
-                if (c->out_len == 0)
-                    watch(c, false);
-            }
-            if (c->fd >= 0 && (events[i].events & (EPOLLIN | EPOLLHUP)))
-                readable(c);
-        }
-    }
-    double seconds = now() - begin;
-    if (finished == 0)
-        return 1;
-    qsort(latencies, (size_t)finished, sizeof(double), compare);
-    printf("sent=%d seconds=%.3f rate=%.1f p50_ms=%.2f p99_ms=%.2f\n", finished, seconds, finished / seconds, latencies[finished / 2] * 1e3,
-        latencies[(size_t)finished * 99 / 100] * 1e3);
-    return finished == plan.messages ? 0 : 1;
+    static const struct mode *const modes[] = { &mode_smtp, &mode_session, &mode_retr, &mode_list, &mode_idle };
+    for (int i = 2; i < argc; i++)
+        read_option(argv[i]);
+    if (argc > 1 && strcmp(argv[1], "primitives") == 0)
+        return primitives();
+    for (size_t i = 0; argc > 1 && i < sizeof modes / sizeof *modes; i++)
+        if (strcmp(modes[i]->name, argv[1]) == 0)
+            mode = modes[i];
+    if (!mode || plan.port == 0)
+        fail("usage", "load smtp|session|retr|list|idle|primitives port=N key=value ... (load.c tells)");
+    allow_descriptors(plan.sessions);
+    latencies = calloc((size_t)plan.count + 1, sizeof *latencies);
+    struct client *clients = calloc((size_t)plan.sessions, sizeof *clients);
+    if (!latencies || !clients)
+        fail("memory", "none");
+    client_prepare();
+    mode->prepare();
+    start_clock();
+    return mode == &mode_idle ? hold(clients) : run(clients);
 }
