@@ -14,13 +14,15 @@ import re
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import handshake  # noqa: E402
 import idle  # noqa: E402
 import logins  # noqa: E402
 import mail_in  # noqa: E402
 import measure  # noqa: E402
 import peers  # noqa: E402
 
-SECTIONS = {"mail": ("Mail in", mail_in), "logins": ("Logins", logins), "idle": ("Idle sessions", idle)}
+SECTIONS = {"mail": ("Mail in", mail_in), "logins": ("Logins", logins), "idle": ("Idle sessions", idle),
+            "handshake": ("TLS handshakes", handshake)}
 APART = ()  # only when asked for by name: minutes
 ROUNDS = 3
 
