@@ -20,9 +20,10 @@ import logins  # noqa: E402
 import mail_in  # noqa: E402
 import measure  # noqa: E402
 import peers  # noqa: E402
+import pop3  # noqa: E402
 
 SECTIONS = {"mail": ("Mail in", mail_in), "logins": ("Logins", logins), "idle": ("Idle sessions", idle),
-            "handshake": ("TLS handshakes", handshake)}
+            "handshake": ("TLS handshakes", handshake), "pop3": ("POP3", pop3)}
 APART = ()  # only when asked for by name: minutes
 ROUNDS = 3
 

@@ -83,7 +83,8 @@ class PostfixDovecot:
     def installed():
         return os.getuid() == 0 and os.path.exists("/usr/sbin/postfix") and os.path.exists("/usr/sbin/dovecot") and os.path.exists("/usr/lib/dovecot/lmtp")
 
-    def __init__(self, ekirei):
+    def __init__(self, ekirei, fsync="optimized"):
+        self.fsync = fsync
         # Postfix's programs run as other users: the folder must be passable, and on a real disk.
         self.top = pathlib.Path(tempfile.mkdtemp(prefix="peers-", dir="/var/tmp"))
         self.tree, self.started = Tree(), []
@@ -137,6 +138,7 @@ ssl_key = <{self.top}/key.pem
 disable_plaintext_auth = no
 auth_mechanisms = plain
 mail_max_userip_connections = 10000
+mail_fsync = {self.fsync}
 mail_location = sdbox:{self.top}/mail/%n
 first_valid_uid = 1
 passdb {{
@@ -227,13 +229,13 @@ smtpd_sasl_security_options = noanonymous
         return len(found), found[0][:200] if found else ""
 
 
-def peer_or_none(ekirei):
+def peer_or_none(ekirei, **options):
     """Postfix and Dovecot, or one line that says why not."""
     if not PostfixDovecot.installed():
         print("bench: Postfix and Dovecot with LMTP are not installed, or this is not root: ekirei alone", flush=True)
         return None
     try:
-        return PostfixDovecot(ekirei)
+        return PostfixDovecot(ekirei, **options)
     except (RuntimeError, OSError) as error:
         print(f"bench: Postfix and Dovecot do not start ({error}): ekirei alone", flush=True)
         return None

@@ -1,5 +1,5 @@
-/* smtp.c - mail in, as another server sends it: MAIL, RCPT and DATA in one write, and the body when all three are answered. */
-#include <stdio.h>
+/* smtp.c - mail in, as another server sends it (or hands it over by LMTP): MAIL, RCPT and DATA in one write, and the body when all three are answered. */
+#include <string.h>
 
 #include "load.h"
 
@@ -31,7 +31,7 @@ static void line(struct client *c, const char *text, size_t len)
     switch ((enum stage)c->stage) {
     case GREETING:
         c->stage = EHLO;
-        client_say(c, "EHLO %s\r\n", plan.helo);
+        client_say(c, "%s %s\r\n", strcmp(plan.protocol, "lmtp") == 0 ? "LHLO" : "EHLO", plan.helo);
         return;
     case ENVELOPE:
         if (--c->due == 0) {
