@@ -19,6 +19,7 @@
 #include "gate/gate.h"
 #include "keeper/keeper.h"
 #include "mail/jwk.h"
+#include "net/signer.h"
 #include "supervisor/supervisor.h"
 
 #define MOST_WHY    1024u
@@ -96,6 +97,9 @@ static enum status read_pairs(const struct reading *reading, const struct settin
     for (size_t i = 0; i < count; i++) {
         TRY(read_named(reading, settings->tls_certificate.rows[i], &pairs[i].certificate));
         TRY(read_named(reading, settings->tls_key.rows[i], &pairs[i].key));
+        /* Two files that are replaced one after the other: half of a new pair is told apart before anybody uses it (C070). */
+        if (signer_check(&pairs[i], i, reading->why) != STATUS_OK)
+            return STATUS_MALFORMED;
     }
     return STATUS_OK;
 }

@@ -76,6 +76,8 @@
 #define LIMIT_PEER_CERTIFICATES 10u    /* certificates in the chain that a client shows: only the key in the first counts */
 #define LIMIT_PEER_CHAIN (32u << 10)   /* octets of that chain */
 #define LIMIT_PEM (256u << 10)         /* octets of a certificate chain or a key */
+#define LIMIT_SIGNED 2048u             /* octets that a gate has signed, or an RSA key of 16384 bits gives back */
+#define LIMIT_SIGN_WAIT 2000           /* ms that a gate waits for a signature; its other sessions wait as long, and after that nobody does until the answer is there */
 #define LIMIT_CLIENT_OCTETS (512u << 20) /* octets that the asks of one gate may hold in the keeper at once; beyond it BUSY */
 #define LIMIT_BINDINGS (2u * LIMIT_GATE_SESSIONS) /* sessions of one gate in the keeper: they come and go faster than their ends are told */
 #define LIMIT_CLIENT_ASKS (2u * LIMIT_ASKS) /* asks without answer: who has so many does not read the answers, and is replaced */

@@ -8,6 +8,7 @@
 #include "base/must.h"
 #include "gate/impl.h"
 #include "jail/jail.h"
+#include "net/tls_key.h"
 
 #define OTHER_FILES  64u          /* descriptors that belong to no session: loop, listeners, control, channel, log */
 #define STAGING_LEAST (UINT64_C(1) << 30) /* octets: a message may be as long after a reload raised message.size_limit; the jail cannot grow */
@@ -82,7 +83,7 @@ static void take_boot(struct gate *gate, int fd)
             settings_release(settings);
         control_tell(gate->control, CONTROL_FAILED);
     }
-    buf_wipe(&octets); /* private keys */
+    buf_wipe(&octets); /* the tickets' key */
     buf_done(&octets);
     buf_done(&why);
     arena_done(&arena);
@@ -97,6 +98,9 @@ static void on_control(void *context, const struct control_message *message)
     case CONTROL_CHANNEL:
         post_open(gate, message->fd);
         listeners_watch(gate);
+        return;
+    case CONTROL_SIGNER:
+        tls_key_signer(message->fd);
         return;
     case CONTROL_LISTEN:
         listener_open(gate, message->fd, (enum service)message->service);

@@ -29,6 +29,7 @@
 #include "net/channel.h"
 #include "net/control.h"
 #include "net/pool.h"
+#include "net/signer.h"
 #include "store/body.h"
 #include "store/store.h"
 
@@ -89,6 +90,7 @@ struct task {
 struct keeper {
     struct loop *loop; /* NULL in the command line's own process */
     struct control *control;
+    struct signer *signer; /* NULL without gates */
     struct settings *settings;
     boot_settings *parse;
     struct body_store bodies;
@@ -118,6 +120,7 @@ struct keeper {
     uint32_t session_count;
 
     struct list clients;
+    struct client *snapshot; /* for whom one of the store is being made */
     uint64_t next_client;
     uint32_t ctl_clients;
     uid_t owner; /* who started the server */
@@ -220,6 +223,12 @@ void serve_queue_change(struct task *task);
 void serve_status(struct task *task);
 void serve_refused(struct task *task);
 void serve_why(struct task *task);
+void serve_check(struct task *task);
+void serve_repair(struct task *task);
+void serve_bodies(struct task *task);
+void serve_export(struct task *task);
+void serve_snapshot(struct task *task);
+void snapshot_release(struct keeper *keeper, const struct client *client); /* he is gone */
 
 /* ---- notice.c: mail to an account's owner; never waits, and says nothing where it must not ---- */
 /* A password came in clear, and was refused unchecked; `code` is the refusal's. */

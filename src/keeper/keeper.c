@@ -186,6 +186,8 @@ static void take_settings(struct keeper *keeper, int fd)
     enum status status = boot_get(fd, &arena, &octets, &boot);
     if (status == STATUS_OK)
         status = keeper->parse(&boot, &settings, &why);
+    if (status == STATUS_OK && (status = signer_take(keeper->signer, &boot.pairs, &why)) != STATUS_OK)
+        settings_release(settings);
     if (status == STATUS_OK) {
         settings_release(keeper->settings);
         keeper->settings = settings;
@@ -196,6 +198,7 @@ static void take_settings(struct keeper *keeper, int fd)
         control_tell(keeper->control, CONTROL_IN_FORCE);
     } else {
         LOG(LOG_ERROR, "keeper.settings", LOG_STATUS(status), LOG_TEXT("why", buf_slice(&why)));
+        control_tell(keeper->control, CONTROL_FAILED);
     }
     buf_wipe(&octets);
     buf_done(&octets);
@@ -252,6 +255,10 @@ static void on_control(void *context, const struct control_message *message)
             asker_open(keeper, message->fd, message->role, message->worker);
         else if (message->fd >= 0)
             close(message->fd);
+        return;
+    case CONTROL_SIGNER:
+        if (message->fd >= 0)
+            signer_join(keeper->signer, message->fd, message->role, message->worker);
         return;
     case CONTROL_LISTEN:
         start_listening(keeper, message->fd);
@@ -323,6 +330,10 @@ static enum status enter(struct keeper *keeper, const struct role_start *start, 
         status = keeper_open(keeper, jail_path(&plan), settings, start->boot.keeper_key, why);
     if (status == STATUS_OK)
         oauth_take(keeper, start->boot.oauth_keys, start->boot.oauth_secret);
+    if (status == STATUS_OK) {
+        keeper->signer = signer_open(control_fd(keeper->control)); /* only now: threads inherit the jail */
+        status = signer_take(keeper->signer, &start->boot.pairs, why);
+    }
     buf_done(&dir);
     return status;
 }
@@ -374,6 +385,8 @@ int keeper_run(struct role_start *start)
     keeper->control = control_open(&loop, start->control, on_control, keeper);
     int code = run(keeper, start);
     keeper_close(keeper);
+    if (keeper->signer)
+        signer_close(keeper->signer);
     control_close(keeper->control);
     loop_done(&loop);
     release(keeper);

@@ -7,13 +7,13 @@
 #include "base/settings.h"
 
 struct boot_pair {
-    struct slice certificate, key; /* PEM */
+    struct slice certificate, key; /* PEM; the key only for the keeper */
 };
 struct boot {
     struct slice settings;      /* text of ekirei.conf */
     struct slice settings_name; /* its path, for messages */
     struct slice dir;           /* DIR, absolute */
-    struct rows pairs;          /* struct boot_pair: only for gates */
+    struct rows pairs;          /* struct boot_pair: for gates, without keys, and for the keeper, who signs for them */
     struct slice ticket_key;    /* 80 octets: only for gates */
     struct slice keeper_key;    /* 32 octets: only for the keeper */
     struct slice oauth_keys;    /* the key set that oauth.jwks names, where it is a file: only for the keeper */

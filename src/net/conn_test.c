@@ -156,6 +156,7 @@ static struct {
     struct settings *settings;
     struct tls_context *context;
     struct test_pair pair;
+    struct signer *signer;
     struct conn *conn;
     enum status refuse;  /* what the host says to asks */
     enum ask_kind asked; /* the last one that wants an answer */
@@ -233,6 +234,7 @@ static int begin(void **state)
     t.got = BUF(64u << 20);
     t.body = BUF(1u << 20);
     t.pair = test_pair_make("toy", "DNS:mail.example", false);
+    t.signer = test_signer((const struct test_pair *[]){ &t.pair }, 1);
     struct tls_pair view = test_pair_view(&t.pair);
     struct buf why = BUF(256);
     struct tls_plan plan = { .pairs = &view,
@@ -268,6 +270,7 @@ static int end(void **state)
     tls_context_release(t.context);
     assert_int_equal(t.settings->holders, 1);
     settings_release(t.settings);
+    test_signer_done(t.signer);
     test_pair_done(&t.pair);
     buf_done(&t.got);
     buf_done(&t.body);

@@ -18,6 +18,7 @@ enum control_kind {
     CONTROL_IN_FORCE,    /* role -> supervisor: the boot message is in force */
     CONTROL_COMPLETE,    /* supervisor -> gate: everything that belongs to the start was given */
     CONTROL_RETIRE,      /* gate -> supervisor: it accepts no more and ends with its last session: start another; supervisor -> gate: do so */
+    CONTROL_SIGNER,      /* + descriptor: a stream between a gate and the keeper's signer (net/signer.h); to the keeper `role` and `worker` say whose */
     CONTROL_GONE,        /* never sent: the line has ended */
 };
 struct control_message {

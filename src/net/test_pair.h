@@ -5,8 +5,12 @@
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
+#include <sys/socket.h>
+
 #include "base/must.h"
+#include "net/signer.h"
 #include "net/tls.h"
+#include "net/tls_key.h"
 
 struct test_pair {
     struct buf certificate, key;
@@ -57,7 +61,36 @@ static struct test_pair test_pair_make(const char *subject, const char *names, b
 
 static struct tls_pair test_pair_view(const struct test_pair *pair)
 {
-    return (struct tls_pair){ buf_slice(&pair->certificate), buf_slice(&pair->key) };
+    return (struct tls_pair){ buf_slice(&pair->certificate) };
+}
+
+static void test_signer_take(struct signer *signer, const struct test_pair *const *pairs, size_t count)
+{
+    struct boot_pair rows[8];
+    struct buf why = BUF(256);
+    must(count <= 8);
+    for (size_t i = 0; i < count; i++)
+        rows[i] = (struct boot_pair){ buf_slice(&pairs[i]->certificate), buf_slice(&pairs[i]->key) };
+    must(signer_take(signer, &(struct rows){ rows, (uint32_t)count }, &why) == STATUS_OK);
+    buf_done(&why);
+}
+
+/* A signer with these keys, and this process's stream to it: as a gate has it. */
+static struct signer *test_signer(const struct test_pair *const *pairs, size_t count)
+{
+    int ends[2];
+    must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    struct signer *signer = signer_open(-1);
+    test_signer_take(signer, pairs, count);
+    signer_join(signer, ends[0], ROLE_USER, 0);
+    tls_key_signer(ends[1]);
+    return signer;
+}
+
+static void test_signer_done(struct signer *signer)
+{
+    tls_key_signer(-1);
+    signer_close(signer);
 }
 
 static void test_pair_done(struct test_pair *pair)

@@ -12,9 +12,9 @@
 struct tls_context;
 struct tls;
 
-/* Certificate chain and key; PEM text, because a gate cannot open files. */
+/* Certificate chain; PEM text, because a gate cannot open files.  Its key is with the signer (tls_key.h). */
 struct tls_pair {
-    struct slice certificate, key;
+    struct slice certificate;
 };
 #define TLS_TICKET_KEY 80u /* octets: name, MAC key and cipher key, as SSL_CTX_set_tlsext_ticket_keys() takes them */
 struct tls_plan {

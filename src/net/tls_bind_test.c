@@ -12,6 +12,7 @@
 
 static struct test_pair server_pair, other_pair, client_pair;
 static struct tls_pair pairs[2];
+static struct signer *signer;
 static const char ticket_key[80] = "eighty octets that sign and hide what a client remembers of its session";
 
 static int begin(void **state)
@@ -22,12 +23,14 @@ static int begin(void **state)
     client_pair = test_pair_make("client", "DNS:copier.example", false);
     pairs[0] = test_pair_view(&server_pair);
     pairs[1] = test_pair_view(&other_pair);
+    signer = test_signer((const struct test_pair *[]){ &server_pair, &other_pair }, 2);
     return 0;
 }
 
 static int end(void **state)
 {
     (void)state;
+    test_signer_done(signer);
     test_pair_done(&server_pair);
     test_pair_done(&other_pair);
     test_pair_done(&client_pair);
@@ -183,6 +186,7 @@ static void end_points_follow_the_signature(void **state)
         struct test_pair made = test_pair_sign("server", "DNS:mail.example", key, rows[i].signs ? rows[i].signs() : NULL);
         struct tls_pair pair = test_pair_view(&made);
         struct tls_plan from = plan();
+        test_signer_take(signer, (const struct test_pair *[]){ &server_pair, &other_pair, &made }, 3);
         from.pairs = &pair;
         from.pair_count = 1;
         from.min_version = TLS1_1_VERSION; /* MD5 signatures need its level of security */

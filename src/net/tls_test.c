@@ -13,6 +13,7 @@
 
 static struct test_pair ours, second_pair;
 static struct tls_pair pairs[2];
+static struct signer *signer;
 static const char ticket_key[80] = "a key for tickets that is eighty octets long, or nearly so, and zero behind that";
 static const char other_key[80] = "another one";
 
@@ -23,12 +24,14 @@ static int begin(void **state)
     second_pair = test_pair_make("second", "DNS:other.example,DNS:mail.example", true);
     pairs[0] = test_pair_view(&ours);
     pairs[1] = test_pair_view(&second_pair);
+    signer = test_signer((const struct test_pair *[]){ &ours, &second_pair }, 2);
     return 0;
 }
 
 static int end(void **state)
 {
     (void)state;
+    test_signer_done(signer);
     test_pair_done(&ours);
     test_pair_done(&second_pair);
     return 0;
@@ -312,21 +315,47 @@ static void check_refused(struct tls_pair bad, const char *word)
     buf_done(&why);
 }
 
-static void c070_bad_pairs_are_explained(void **state)
+static void c070_bad_chains_are_explained(void **state)
 {
     (void)state;
-    check_refused((struct tls_pair){ pairs[0].certificate, pairs[1].key }, "does not belong");
-    check_refused((struct tls_pair){ pairs[0].certificate, S("no key") }, "no private key");
-    check_refused(
-        (struct tls_pair){ pairs[0].certificate, slice_upto(pairs[0].key, pairs[0].key.len / 2) }, "no private key");
-    check_refused((struct tls_pair){ NO_SLICE, pairs[0].key }, "is empty");
-    check_refused((struct tls_pair){ slice_upto(pairs[0].certificate, pairs[0].certificate.len / 2), pairs[0].key },
-        "no whole chain");
+    check_refused((struct tls_pair){ NO_SLICE }, "is empty");
+    check_refused((struct tls_pair){ slice_upto(pairs[0].certificate, pairs[0].certificate.len / 2) }, "no whole chain");
     /* Half a chain: the second certificate is cut. */
     struct buf chain = BUF(65536);
     assert_int_equal(buf_put(&chain, pairs[0].certificate), STATUS_OK);
     assert_int_equal(buf_put(&chain, slice_upto(pairs[1].certificate, pairs[1].certificate.len / 2)), STATUS_OK);
-    check_refused((struct tls_pair){ buf_slice(&chain), pairs[0].key }, "no whole chain");
+    check_refused((struct tls_pair){ buf_slice(&chain) }, "no whole chain");
+    buf_done(&chain);
+}
+
+static void check_bad_pair(struct slice certificate, struct slice key, const char *word)
+{
+    struct buf why = BUF(256);
+    struct boot_pair bad = { certificate, key };
+    assert_int_equal(signer_check(&bad, 1, &why), STATUS_MALFORMED);
+    assert_true(slice_starts(buf_slice(&why), S("certificate 2: ")));
+    assert_true(slice_has(buf_slice(&why), slice_of(word)));
+    /* All or nothing: what the signer has goes on. */
+    struct boot_pair rows[] = { { pairs[0].certificate, buf_slice(&ours.key) }, bad };
+    buf_clear(&why);
+    assert_int_equal(signer_take(signer, &(struct rows){ rows, 2 }, &why), STATUS_MALFORMED);
+    assert_true(slice_has(buf_slice(&why), slice_of(word)));
+    buf_done(&why);
+}
+
+static void c070_bad_pairs_are_explained(void **state)
+{
+    (void)state;
+    struct slice key = buf_slice(&ours.key);
+    check_bad_pair(pairs[0].certificate, buf_slice(&second_pair.key), "does not belong");
+    check_bad_pair(pairs[0].certificate, S("no key"), "no private key");
+    check_bad_pair(pairs[0].certificate, slice_upto(key, key.len / 2), "no private key");
+    check_bad_pair(NO_SLICE, key, "is empty");
+    check_bad_pair(slice_upto(pairs[0].certificate, pairs[0].certificate.len / 2), key, "no whole chain");
+    struct buf chain = BUF(65536);
+    assert_int_equal(buf_put(&chain, pairs[0].certificate), STATUS_OK);
+    assert_int_equal(buf_put(&chain, slice_upto(pairs[1].certificate, pairs[1].certificate.len / 2)), STATUS_OK);
+    check_bad_pair(buf_slice(&chain), key, "no whole chain");
     buf_done(&chain);
 }
 
@@ -371,6 +400,7 @@ int main(void)
         cmocka_unit_test(d16_tls_12_clients_get_a_session_id),
         cmocka_unit_test(c065_renegotiation_is_refused),
         cmocka_unit_test(what_is_no_tls_breaks_that_session),
+        cmocka_unit_test(c070_bad_chains_are_explained),
         cmocka_unit_test(c070_bad_pairs_are_explained),
         cmocka_unit_test(our_client_talks_to_our_server),
     };

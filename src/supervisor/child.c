@@ -64,6 +64,21 @@ static void join(struct child *child)
     give(keeper, (struct control_message){ .kind = CONTROL_CHANNEL, .role = child->role, .worker = child->worker, .fd = ends[1] });
 }
 
+/* A new stream between a gate and the keeper's signer, where both are there. */
+static void join_signer(struct child *child)
+{
+    struct child *keeper = find_keeper(child->supervisor);
+    int ends[2];
+    if (!is_gate(child->role) || !keeper || !keeper->control || !child->control)
+        return;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+        LOG(LOG_ERROR, "supervisor.signer", LOG_ERRNO());
+        return;
+    }
+    give(child, (struct control_message){ .kind = CONTROL_SIGNER, .role = ROLE_KEEPER, .fd = ends[0] });
+    give(keeper, (struct control_message){ .kind = CONTROL_SIGNER, .role = child->role, .worker = child->worker, .fd = ends[1] });
+}
+
 static void give_listener(struct child *child, int fd, uint8_t service)
 {
     int again = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -78,11 +93,14 @@ static void give_all(struct child *child)
     struct supervisor *s = child->supervisor;
     if (child->role != ROLE_KEEPER) {
         join(child);
+        join_signer(child);
     } else {
         for (struct list *node = s->children.next; node != &s->children; node = node->next) {
             struct child *other = list_element(node, struct child, node);
-            if (other != child)
-                join(other);
+            if (other == child)
+                continue;
+            join(other);
+            join_signer(other);
         }
         give_listener(child, s->command_line, 0);
     }
@@ -93,17 +111,21 @@ static void give_all(struct child *child)
         child_tell(child, CONTROL_COMPLETE);
 }
 
-/* Only what the role may know: certificates for gates, the keeper's key for the keeper. */
+/* Only what the role may know: certificates for gates; their keys, and its own, for the keeper. */
 static enum status put_boot(const struct child *child, int *out_fd)
 {
+    struct boot_pair shown[LIMIT_CERTIFICATES];
     const struct supervisor *s = child->supervisor;
     struct boot boot = { .settings = s->boot.settings, .settings_name = s->boot.settings_name, .dir = s->boot.dir,
         .worker = child->worker, .generation = child->starts };
     if (is_gate(child->role)) {
-        boot.pairs = s->boot.pairs;
+        for (uint32_t i = 0; i < s->boot.pairs.count; i++)
+            shown[i] = (struct boot_pair){ .certificate = row_of(struct boot_pair, s->boot.pairs, i)->certificate };
+        boot.pairs = (struct rows){ shown, s->boot.pairs.count };
         boot.ticket_key = (struct slice){ s->tickets[child->role == ROLE_USER], TLS_TICKET_KEY };
     }
     if (child->role == ROLE_KEEPER) {
+        boot.pairs = s->boot.pairs;
         boot.keeper_key = s->boot.keeper_key;
         boot.oauth_keys = s->boot.oauth_keys;
         boot.oauth_secret = s->boot.oauth_secret;
@@ -119,6 +141,9 @@ void child_boot(struct child *child)
     if (!child->control || put_boot(child, &fd) != STATUS_OK)
         return;
     child->in_force = false;
+    /* The keeper has its new keys in the line already (boot_all()).  A gate that takes its certificates asks over a stream that the keeper gets behind them: so it never
+     * asks for a key that is not there yet. */
+    join_signer(child);
     give(child, (struct control_message){ .kind = CONTROL_BOOT, .fd = fd });
 }
 

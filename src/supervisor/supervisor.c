@@ -275,7 +275,11 @@ static void boot_all(struct supervisor *s)
 {
     struct child *child;
     for each_child (s, child)
-        child_boot(child);
+        if (child->role == ROLE_KEEPER)
+            child_boot(child); /* keys before the certificates that they belong to */
+    for each_child (s, child)
+        if (child->role != ROLE_KEEPER)
+            child_boot(child);
 }
 
 static void reload(struct supervisor *s)
