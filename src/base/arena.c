@@ -6,7 +6,7 @@
 #include "base/must.h"
 
 #define ALIGNMENT   16u
-#define FIRST_CHUNK 1024u  /* octets: twenty thousand sessions hold one of these each */
+#define FIRST_CHUNK 480u   /* octets: with its head 512; twenty thousand sessions hold one of these each */
 #define LAST_CHUNK  65536u /* chunks double up to this */
 #define KEPT_CHUNK  8192u  /* octets that an idle arena may hold on to */
 

@@ -8,7 +8,7 @@
 
 #define NOTES_WAITING 16u    /* notes that wait before an engine stops eating */
 #define NOTES_OCTETS  65536u /* of their values */
-#define KEPT_OCTETS   4096u  /* of a send or body buffer that an idle session holds on to */
+#define KEPT_OCTETS   1024u  /* of a send or body buffer that an idle session holds on to */
 
 struct queued_note {
     struct queued_note *next;
@@ -132,6 +132,13 @@ static bool has_wish(const struct session *s)
         (s->out.len > 0 && !s->out_given) || (s->body.len > 0 && !s->body_given);
 }
 
+/* Most sessions are idle most of the time: they hold on to nothing that the next command will make anew. */
+static void rest(struct session *s)
+{
+    if (s->of_command.chunks && s->protocol->rests && !session_is_waiting(s) && s->protocol->rests(s))
+        arena_done(&s->of_command);
+}
+
 bool session_next(struct session *s, struct wish *out_wish)
 {
     forget_given(s);
@@ -156,6 +163,7 @@ bool session_next(struct session *s, struct wish *out_wish)
         *out_wish = (struct wish){ .kind = WISH_CLOSE };
         s->closed = true;
     } else {
+        rest(s);
         return false;
     }
     return true;

@@ -17,6 +17,8 @@ struct protocol {
     void (*hangup)(struct session *s);                   /* only silent asks may be wished for; END_SESSION comes by itself */
     void (*stop)(struct session *s);
     void (*close)(struct session *s);                    /* frees what the arenas do not hold; may be NULL */
+    /* Between two commands: of what lies in of_command only wishes are left.  NULL: never. */
+    bool (*rests)(const struct session *s);
 };
 
 #define SESSION_ASKS 4 /* waiting at once: one with an answer, the silent ones around it, and a refusal that is told */

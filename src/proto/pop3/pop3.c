@@ -436,6 +436,12 @@ static void pop3_close(struct session *s)
     buf_done(&p->marks);
 }
 
+static bool pop3_rests(const struct session *s)
+{
+    const struct pop3 *p = s->state;
+    return p->work == POP3_READY;
+}
+
 const struct protocol pop3_protocol = {
     .name = "pop3",
     .state_size = sizeof(struct pop3),
@@ -447,4 +453,5 @@ const struct protocol pop3_protocol = {
     .hangup = pop3_hangup,
     .stop = pop3_stop,
     .close = pop3_close,
+    .rests = pop3_rests,
 };

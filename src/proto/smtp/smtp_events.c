@@ -118,5 +118,11 @@ static void smtp_close(struct session *s)
     line_done(&smtp->line);
 }
 
+static bool smtp_rests(const struct session *s)
+{
+    const struct smtp *smtp = s->state;
+    return smtp->reading == READ_COMMAND;
+}
+
 const struct protocol smtp_protocol = { "smtp", sizeof(struct smtp), smtp_open, smtp_feed, smtp_answer, smtp_secured,
-    smtp_expired, smtp_hangup, smtp_stop, smtp_close };
+    smtp_expired, smtp_hangup, smtp_stop, smtp_close, smtp_rests };
