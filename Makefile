@@ -6,7 +6,7 @@
 # make torture  kill -9 of each role under load, TORTURE_ROUNDS times (20); before it every sequence of LEASE_MODEL_DEPTH (9) steps
 #               in the life of leases, and whether GUESS_TRIES (1000) refusals of each kind take the same time
 # make bench    the load generator against ekirei and, where installed, Postfix + Dovecot; writes docs/bench.md.  BENCH=mail,idle makes these sections
-#               alone, BENCH_FLAGS=--quick a short run that writes nothing
+#               alone, BENCH=million the one that takes minutes, BENCH_FLAGS=--quick a short run that writes nothing
 # On Debian each installs what it needs first (tools/deps.sh).
 
 FUZZ_SECONDS ?= 60

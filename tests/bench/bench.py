@@ -19,12 +19,14 @@ import idle  # noqa: E402
 import logins  # noqa: E402
 import mail_in  # noqa: E402
 import measure  # noqa: E402
+import million  # noqa: E402
 import peers  # noqa: E402
 import pop3  # noqa: E402
 
 SECTIONS = {"mail": ("Mail in", mail_in), "logins": ("Logins", logins), "idle": ("Idle sessions", idle),
-            "handshake": ("TLS handshakes", handshake), "pop3": ("POP3", pop3)}
-APART = ()  # only when asked for by name: minutes
+            "handshake": ("TLS handshakes", handshake), "pop3": ("POP3", pop3),
+            "million": ("The millionth message", million)}
+APART = ("million",)  # only when asked for by name: minutes
 ROUNDS = 3
 
 
