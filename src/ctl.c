@@ -45,6 +45,10 @@ static const struct option_row options[OPTIONS] = {
     [OPTION_KEY] = { "--key", "FILE", "a copy of its keys/report.key" },
     [OPTION_LOCAL] = { "--local", "IP", "the server's own address of that connection" },
     [OPTION_FAILED] = { "--failed", NULL, "the password was wrong" },
+    [OPTION_REPAIR] = { "--repair", NULL, "put right what can be: counts, references, files without a row" },
+    [OPTION_TO_FOLDER] = { "--to", "FOLDER", "new, or empty; made with rights for its owner alone" },
+    [OPTION_FROM_FOLDER] = { "--from", "FOLDER", "what 'ekirei backup' made" },
+    [OPTION_FORCE] = { "--force", NULL, "onto a folder in use: that one is moved aside, never removed" },
     [OPTION_LANG] = { "--lang", "en|ja", "language; default: from LC_ALL, LC_MESSAGES, LANG" },
     [OPTION_DIR] = { "--dir", "DIR", "the data folder; default: $EKIREI_DIR, else " DEFAULT_DIR },
     [OPTION_JSON] = { "--json", NULL, "answer in JSON" },
@@ -89,6 +93,7 @@ static const struct ctl_command commands[] = {
     { "report", NULL, "NAME IP [pop3|imap]", WITH(OPTION_TO) | WITH(OPTION_KEY) | WITH(OPTION_LOCAL) | WITH(OPTION_FAILED), WITH(OPTION_KEY), "tell 'ekirei policy' of a login", cmd_report },
     { "status", NULL, "", 0, 0, "counts, room, age", cmd_status },
     { "why", NULL, "CODE|ADDRESS|IP", WITH(OPTION_LANG), 0, "why something was refused (EK-17), and what to do; or 'all'", cmd_why },
+    { "check", NULL, "", WITH(OPTION_REPAIR), 0, "is all mail whole, and are all counts right?", cmd_check },
     { "config", "check", "", 0, 0, "read the settings and certificates as 'serve' would", cmd_config_check },
     { "config", "show", "", 0, 0, "every setting with value, default, unit and range", cmd_config_show },
     { "version", NULL, "", 0, 0, "which ekirei this is", cmd_version },
@@ -323,15 +328,30 @@ static void count_arguments(const char *synopsis, size_t *out_least, size_t *out
     struct slice rest = slice_of(synopsis), word;
     *out_least = *out_most = 0;
     while (slice_word(&rest, &word)) {
-        *out_most += 1;
+        *out_most = slice_ends_nocase(word, S("...")) ? CTL_ARGUMENTS : *out_most + 1;
         *out_least += word.ptr[0] != '[';
     }
+}
+
+/* Some names mean one thing to one command and another to the next: what was read as the first goes to the one that is meant. */
+static void settle_names(struct ctl *ctl)
+{
+    uint32_t known = ctl->command->options;
+    for (size_t at = 0; at < OPTIONS; at++)
+        for (size_t other = 0; other < OPTIONS; other++)
+            if (at != other && ctl->values[at] && !(known & WITH(at)) && (known & WITH(other)) &&
+                strcmp(options[at].name, options[other].name) == 0) {
+                ctl->values[other] = ctl->values[at];
+                ctl->values[at] = NULL;
+                break;
+            }
 }
 
 static int check_usage(struct ctl *ctl, const struct typed *typed, size_t first)
 {
     const struct ctl_command *command = ctl->command;
     size_t least, most, count = typed->count - first;
+    settle_names(ctl);
     const char *verb = command->verb ? command->verb : "", *gap = command->verb ? " " : "";
     count_arguments(command->arguments, &least, &most);
     if (count < least || count > most)

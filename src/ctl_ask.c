@@ -164,7 +164,8 @@ static int open_alone(struct ctl *ctl)
     char store[FILE_PATH];
     struct buf why = BUF(LIMIT_LOG_LINE);
     struct keeper_offline plan = {
-        .store_dir = store, .settings = ctl->settings, .keeper_key = secret_slice(ctl->key), .patience = ONE_TRY
+        .store_dir = store, .settings = ctl->settings, .keeper_key = secret_slice(ctl->key), .patience = ONE_TRY,
+        .as_is = ctl->as_is
     };
     file_path(store, ctl->dir, "store");
     enum status status = file_own_store(store, ctl->settings->uid_keeper, &plan.store_dir);
@@ -267,9 +268,24 @@ int ctl_reach(struct ctl *ctl, bool *out_served)
     return CTL_DONE;
 }
 
+int ctl_lock_in(struct ctl *ctl)
+{
+    char store[FILE_PATH];
+    const char *ignored;
+    if (ctl->alone || geteuid() != 0)
+        return CTL_DONE;
+    int code = ctl->settings ? CTL_DONE : ctl_settings(ctl, &ctl->settings);
+    if (code != CTL_DONE)
+        return code;
+    file_path(store, ctl->dir, "store");
+    if (file_own_store(store, ctl->settings->uid_keeper, &ignored) != STATUS_OK)
+        return ctl_failed("%s: the rights of the keeper's user cannot be taken: %s", store, strerror(errno));
+    return CTL_DONE;
+}
+
 bool ctl_is_served(const struct ctl *ctl)
 {
-    return ctl->is_open && !ctl->alone;
+    return ctl->is_open && !ctl->alone && ctl->child == 0;
 }
 
 void ctl_close(struct ctl *ctl)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <sys/types.h>
 
 #include "ask/ask.h"
 #include "base/settings.h"
@@ -33,6 +34,10 @@ enum ctl_option {
     OPTION_KEY,
     OPTION_LOCAL,
     OPTION_FAILED,
+    OPTION_REPAIR,
+    OPTION_TO_FOLDER,   /* "--to" and "--from" again: the command says which is meant */
+    OPTION_FROM_FOLDER,
+    OPTION_FORCE,
     /* for every command */
     OPTION_DIR,
     OPTION_JSON,
@@ -41,13 +46,13 @@ enum ctl_option {
 };
 #define WITH(option) (1u << (option))
 
-#define CTL_ARGUMENTS 3u
+#define CTL_ARGUMENTS 100u
 #define CTL_SETS      128u /* --set on one command line: more than there are settings */
 
 struct ctl;
 struct ctl_command {
     const char *group, *verb; /* verb NULL: the group is the whole command */
-    const char *arguments;    /* "ADDRESS [NAME]": words in brackets may be left out */
+    const char *arguments;    /* "ADDRESS [NAME]": words in brackets may be left out; one that ends in "..." stands for many */
     uint32_t options, needed; /* sets of WITH() */
     const char *help;
     int (*run)(struct ctl *);
@@ -67,6 +72,9 @@ struct ctl {
     int socket;
     bool is_open;
     struct keeper_alone *alone;
+    bool as_is;  /* without a server: the store is opened to be looked at */
+    bool beside; /* without a server: a child has the store and answers, and this process keeps its rights */
+    pid_t child; /* that one */
     struct settings *settings;
     struct buf scratch; /* behind the answer's slices */
     struct arena answer_arena;
@@ -114,6 +122,8 @@ struct slice ctl_after_pair(char *room, size_t size, struct slice first, struct 
 void ctl_close(struct ctl *ctl);
 /* Connects to a running server, if there is one; for what needs no store.  CTL_FAILED where there is one that cannot be talked to. */
 int ctl_reach(struct ctl *ctl, bool *out_served);
+/* After an ask: gives up root's rights and all files but the store's, where that has not happened yet. */
+int ctl_lock_in(struct ctl *ctl);
 bool ctl_is_served(const struct ctl *ctl); /* after an ask: was it a running server that answered? */
 /* Reads DIR/ekirei.conf. */
 int ctl_settings(const struct ctl *ctl, struct settings **out_settings);
@@ -174,6 +184,10 @@ int cmd_status(struct ctl *ctl);
 int cmd_policy(struct ctl *ctl);
 int cmd_report(struct ctl *ctl);
 int cmd_why(struct ctl *ctl);
+int cmd_check(struct ctl *ctl);
+int cmd_backup(struct ctl *ctl);
+int cmd_restore(struct ctl *ctl);
+int cmd_export(struct ctl *ctl);
 int cmd_config_check(struct ctl *ctl);
 int cmd_config_show(struct ctl *ctl);
 int cmd_version(struct ctl *ctl);

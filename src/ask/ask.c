@@ -189,6 +189,31 @@ static const struct field status_answer[] = {
     F_U64(answer_status, messages), F_U64(answer_status, octets), F_U64(answer_status, disk_free),
     F_U64(answer_status, uptime_seconds), F_U64(answer_status, commits), F_U64(answer_status, jobs), END };
 
+static const struct field check_ask[] = { F_U64(ask_check, at), F_U64(ask_check, and_at), F_U8(ask_check, part), END };
+static const struct field check_row[] = {
+    F_BYTES(check_row, address, MOST_ADDRESS), F_BYTES(check_row, mailbox, MOST_ADDRESS), F_BYTES(check_row, detail, MOST_ADDRESS), F_U64(check_row, id),
+    F_U64(check_row, have), F_U64(check_row, want), F_U32(check_row, uid), F_U8(check_row, found), END };
+static const struct field check_answer[] = {
+    F_ROWS(answer_check, rows, check_row, check_row, LIMIT_ROWS), F_U64(answer_check, at), F_U64(answer_check, and_at), F_U64(answer_check, done),
+    F_U8(answer_check, more), END };
+static const struct field repair_row[] = { F_U32(repair_row, count), F_U8(repair_row, found), END };
+static const struct field repair_answer[] = { F_ROWS(answer_repair, rows, repair_row, repair_row, LIMIT_ROWS), END };
+static const struct field body_row[] = {
+    F_BYTES(body_row, octets, LIMIT_FRAME), F_BYTES(body_row, digest, MOST_WORD), F_U64(body_row, id), F_U64(body_row, size), F_U64(body_row, stored),
+    F_U64(body_row, at), F_U8(body_row, found), END };
+static const struct field bodies_ask[] = { F_U64(ask_bodies, id), F_U64(ask_bodies, at), F_U8(ask_bodies, only), END };
+static const struct field bodies_answer[] = {
+    F_ROWS(answer_bodies, rows, body_row, body_row, LIMIT_ROWS), F_U64(answer_bodies, id), F_U64(answer_bodies, at), END };
+static const struct field export_row[] = {
+    F_BYTES(export_row, mailbox, MOST_ADDRESS), F_U64(export_row, mailbox_id), F_U64(export_row, blob), F_U64(export_row, received),
+    F_U32(export_row, uid), F_U32(export_row, flags), END };
+static const struct field export_ask[] = { F_TEXT(ask_export, address, MOST_ADDRESS), F_U64(ask_export, mailbox), F_U32(ask_export, uid), END };
+static const struct field export_answer[] = { F_ROWS(answer_export, rows, export_row, export_row, LIMIT_ROWS), F_U8(answer_export, more), END };
+static const struct field snapshot_ask[] = { F_U8(ask_snapshot, step), END };
+static const struct field snapshot_answer[] = {
+    F_U64(answer_snapshot, done), F_U64(answer_snapshot, total), F_U32(answer_snapshot, missing),
+    F_U8(answer_snapshot, more), END };
+
 #define GATES   (ROLE_MX | ROLE_USER)
 #define SILENT  true
 #define ANSWERS false
@@ -238,6 +263,11 @@ const struct ask_def ask_defs[ASK_KINDS] = {
     [ASK_QUEUE_CHANGE]     = { "queue-change",     ROLE_CTL,     ASK_ANY_TIME,     ANSWERS, queue_change_ask,     count_answer },
     [ASK_STATUS]           = { "status",           ROLE_CTL,     ASK_ANY_TIME,     ANSWERS, NULL,                 status_answer },
     [ASK_WHY]              = { "why",              ROLE_CTL,     ASK_ANY_TIME,     ANSWERS, why_ask,              why_answer },
+    [ASK_CHECK]            = { "check",            ROLE_CTL,     ASK_ANY_TIME,     ANSWERS, check_ask,            check_answer },
+    [ASK_REPAIR]           = { "repair",           ROLE_CTL,     ASK_ANY_TIME,     ANSWERS, NULL,                 repair_answer },
+    [ASK_BODIES]           = { "bodies",           ROLE_CTL,     ASK_ANY_TIME,     ANSWERS, bodies_ask,           bodies_answer },
+    [ASK_EXPORT]           = { "export",           ROLE_CTL,     ASK_ANY_TIME,     ANSWERS, export_ask,           export_answer },
+    [ASK_SNAPSHOT]         = { "snapshot",         ROLE_CTL,     ASK_ANY_TIME,     ANSWERS, snapshot_ask,         snapshot_answer },
 };
 /* clang-format on */
 

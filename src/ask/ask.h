@@ -62,6 +62,7 @@ enum ask_kind {
     ASK_LEASE_LIST, ASK_LEASE_REVOKE,
     ASK_QUEUE_LIST, ASK_QUEUE_SHOW, ASK_QUEUE_CHANGE,
     ASK_STATUS, ASK_WHY,
+    ASK_CHECK, ASK_REPAIR, ASK_BODIES, ASK_EXPORT, ASK_SNAPSHOT,
     ASK_KINDS
 };
 
@@ -388,6 +389,10 @@ struct ask {
         struct ask_queue_show queue_show;
         struct ask_queue_change queue_change;
         struct ask_why why;
+        struct ask_check check;
+        struct ask_bodies bodies;
+        struct ask_export export;
+        struct ask_snapshot snapshot;
     };
 };
 
@@ -421,6 +426,11 @@ struct answer {
         struct answer_queue_show queue_show;
         struct answer_status about;
         struct answer_why why;
+        struct answer_check check;
+        struct answer_repair repair;
+        struct answer_bodies bodies;
+        struct answer_export export;
+        struct answer_snapshot snapshot;
     };
 };
 

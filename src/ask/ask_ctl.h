@@ -159,3 +159,95 @@ struct why_row {
 struct answer_why {
     struct rows rows;            /* struct why_row, the latest first */
 };
+
+/* ---- check, backup, export ---- */
+
+/* What CHECK looks at: a part of the store after the other, each in slices.  `at` and `and_at` are where a slice begins: 0 first, then as the
+ * answer before said. */
+enum check_part {
+    CHECK_PAGES = 1,             /* SQLite's own pages; only where no server runs (a running one cannot spare the time) */
+    CHECK_COUNTERS, CHECK_DIRECTORY, CHECK_MAILBOXES, CHECK_MESSAGES, CHECK_REFERENCES, CHECK_QUEUE, CHECK_FILES,
+    CHECK_PARTS,
+    CHECK_USES = CHECK_PARTS     /* no part of its own: where the body `at` is used, each a row of FOUND_USE */
+};
+/* What it finds; the command line has the words (ctl_check.c). */
+enum found {
+    FOUND_PAGE = 1,              /* detail: SQLite's words, or what could not be read */
+    FOUND_COUNTER,               /* detail: which; have, want: at least */
+    FOUND_COUNT, FOUND_OCTETS, FOUND_UIDNEXT, FOUND_MODSEQ, /* of a mailbox */
+    FOUND_NO_ACCOUNT, FOUND_NO_MAILBOX, FOUND_NO_BODY, FOUND_SIZE, /* of a message */
+    FOUND_UNUSED, FOUND_DOOMED, FOUND_REFERENCES, FOUND_NO_SUCH_BODY, /* of a body */
+    FOUND_QUEUED_NO_BODY, FOUND_QUEUED_EMPTY, FOUND_QUEUED_LOST, FOUND_QUEUED_DUE,
+    FOUND_LOST_DEVICE, FOUND_LOST_PLACE, FOUND_LOST_DOMAIN, FOUND_LOST_ALIAS, FOUND_SEALED,
+    FOUND_ORPHAN_FILE, FOUND_FOREIGN_FILE,
+    FOUND_MISSING_FILE, FOUND_LENGTH, FOUND_UNREADABLE, FOUND_DIGEST, FOUND_UNPACK, /* of a body, by reading it */
+    FOUND_USE,
+    FOUND_COUNT_OF
+};
+struct check_row {
+    struct slice address, mailbox; /* whose, where; empty: nobody's */
+    struct slice detail;
+    uint64_t id, have, want;
+    uint32_t uid;
+    uint8_t found;
+};
+struct ask_check {
+    uint64_t at, and_at;
+    uint8_t part;
+};
+struct answer_check {
+    struct rows rows;            /* struct check_row */
+    uint64_t at, and_at;         /* where to go on */
+    uint64_t done;               /* things looked at */
+    uint8_t more;
+};
+struct repair_row {
+    uint32_t count;
+    uint8_t found;
+};
+struct answer_repair {
+    struct rows rows;            /* struct repair_row: what was put right */
+};
+/* Bodies as stored, in the order of their ids; a large one in pieces. */
+struct body_row {
+    struct slice octets;
+    struct slice digest;         /* SHA-256 of all stored octets, as the store remembers it */
+    uint64_t id, size, stored;
+    uint64_t at;                 /* where these octets begin */
+    uint8_t found;               /* MISSING_FILE, LENGTH, UNREADABLE: there are no octets, and no more of this body */
+};
+struct ask_bodies {
+    uint64_t id, at;             /* the first with this id or a larger one, from this octet on */
+    uint8_t only;                /* 1: no other than `id`: NOT_FOUND */
+};
+struct answer_bodies {
+    struct rows rows;            /* struct body_row */
+    uint64_t id, at;             /* where to go on; id 0: this was the end */
+};
+enum message_flag { FLAG_SEEN = 1, FLAG_ANSWERED = 2, FLAG_FLAGGED = 4, FLAG_DELETED = 8, FLAG_DRAFT = 16 };
+struct export_row {
+    struct slice mailbox;
+    uint64_t mailbox_id, blob;
+    wall received;
+    uint32_t uid, flags;
+};
+struct ask_export {
+    struct slice address;
+    uint64_t mailbox;            /* messages behind this one; 0: from the start */
+    uint32_t uid;
+};
+struct answer_export {
+    struct rows rows;            /* struct export_row */
+    uint8_t more;
+};
+/* A snapshot of the store in a folder within it, made in steps between which everything goes on: BEGIN, COPY until it has all, LINK until it has
+ * all, and END when what is in the folder was copied elsewhere. */
+enum snapshot_step { SNAPSHOT_BEGIN = 1, SNAPSHOT_COPY, SNAPSHOT_LINK, SNAPSHOT_END };
+struct ask_snapshot {
+    uint8_t step;
+};
+struct answer_snapshot {
+    uint64_t done, total;        /* COPY: pages; LINK: files */
+    uint32_t missing;            /* LINK: files that are not there */
+    uint8_t more;
+};

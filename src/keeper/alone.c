@@ -11,7 +11,7 @@ static enum status open_parts(struct keeper_alone *alone, const struct keeper_of
 {
     struct keeper *keeper = &alone->keeper;
     struct store_plan plan = {
-        .dir = offline->store_dir, .mode = STORE_WRITER, .patience = offline->patience, .create = offline->create
+        .dir = offline->store_dir, .mode = STORE_WRITER, .patience = offline->patience, .create = offline->create, .as_is = offline->as_is
     };
     list_init(&keeper->clients);
     TRY(store_open(&plan, &keeper->writer, why));

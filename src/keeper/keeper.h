@@ -18,6 +18,7 @@ struct keeper_offline {
     struct slice keeper_key; /* 32 octets */
     msec patience;
     bool create;
+    bool as_is; /* what is wrong with the store stays, to be looked at */
 };
 struct keeper_alone;
 MUST_USE enum status keeper_alone_open(

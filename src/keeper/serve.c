@@ -53,6 +53,11 @@ static void (*const handlers[ASK_KINDS])(struct task *) = {
     [ASK_QUEUE_CHANGE]     = serve_queue_change,
     [ASK_STATUS]           = serve_status,
     [ASK_WHY]              = serve_why,
+    [ASK_CHECK]            = serve_check,
+    [ASK_REPAIR]           = serve_repair,
+    [ASK_BODIES]           = serve_bodies,
+    [ASK_EXPORT]           = serve_export,
+    [ASK_SNAPSHOT]         = serve_snapshot,
 };
 /* clang-format on */
 
@@ -77,6 +82,8 @@ static uint32_t weight_of(const struct ask *ask)
     case ASK_LOGIN_TOKEN:
     case ASK_ERRAND:
         return HELD_LEAST + 2 * LIMIT_AUTH_LINE;
+    case ASK_BODIES:
+        return HELD_LEAST + STORE_BODIES_ROOM;
     case ASK_DROP_LIST:
     case ASK_FETCH:
     case ASK_QUEUE_BODY:
@@ -208,6 +215,7 @@ void asker_close(struct client *client)
         queue_release(keeper);
     if (client->role == ROLE_COURIER)
         errand_release(keeper, client);
+    snapshot_release(keeper, client);
     release(client);
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #define FOLDER     "bodies"
 #define NAME_START (sizeof FOLDER "/ab/" - 1) /* octets before the name proper */
 #define NAME_HEX   32                         /* 128 random bits: a name never meets another */
+#define FOLDERS    256                        /* "00" to "ff" */
 
 static enum status status_of_errno(int error)
 {
@@ -42,11 +44,9 @@ static enum status sync_folder(int dir, const char *name)
     return STATUS_OK;
 }
 
-static enum status make_folder(int dir, const char *name, const char *parent)
+static enum status make_folder(int dir, const char *name)
 {
-    if (mkdirat(dir, name, 0700) == 0)
-        return sync_folder(dir, parent);
-    return errno == EEXIST ? STATUS_OK : status_of_errno(errno);
+    return mkdirat(dir, name, 0700) == 0 || errno == EEXIST ? STATUS_OK : status_of_errno(errno);
 }
 
 enum status body_store_open(struct body_store *out_bodies, const char *store_dir)
@@ -54,12 +54,17 @@ enum status body_store_open(struct body_store *out_bodies, const char *store_dir
     int dir = open(store_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
         return status_of_errno(errno);
-    enum status status = make_folder(dir, FOLDER, ".");
+    /* Synced also where it was there: who made it may have been killed before he had done so. */
+    enum status status = make_folder(dir, FOLDER);
+    if (status == STATUS_OK)
+        status = sync_folder(dir, ".");
     if (status != STATUS_OK) {
         close(dir);
         return status;
     }
     out_bodies->dir = dir;
+    for (size_t i = 0; i < FOLDERS; i++)
+        out_bodies->settled[i] = false;
     return STATUS_OK;
 }
 
@@ -117,7 +122,7 @@ enum status body_file_open(struct body_store *bodies, struct body_file *out_file
     if (file.fd < 0 && errno == ENOENT) {
         char folder[NAME_START];
         folder_of(file.name, folder);
-        TRY(make_folder(bodies->dir, folder, FOLDER));
+        TRY(make_folder(bodies->dir, folder));
         file.fd = openat(bodies->dir, file.name, flags, 0600);
     }
     if (file.fd < 0)
@@ -139,6 +144,21 @@ enum status body_file_put(struct body_file *file, struct slice octets)
     return STATUS_OK;
 }
 
+/* A folder that is there need not be on the disk: another thread may have made it a moment ago, or a process that was killed before it could sync.  So the first
+ * file that is finished in it sees to that, and nobody believes anybody else. */
+static enum status settle_folder(struct body_store *bodies, const char *folder)
+{
+    char *end;
+    unsigned long number = strtoul(folder + sizeof FOLDER, &end, 16);
+    must(number < FOLDERS && *end == '\0');
+    TRY(sync_folder(bodies->dir, folder));
+    if (bodies->settled[number])
+        return STATUS_OK;
+    TRY(sync_folder(bodies->dir, FOLDER));
+    bodies->settled[number] = true;
+    return STATUS_OK;
+}
+
 enum status body_file_finish(struct body_store *bodies, struct body_file *file)
 {
     char folder[NAME_START];
@@ -151,7 +171,7 @@ enum status body_file_finish(struct body_store *bodies, struct body_file *file)
         error = errno;
     }
     file->fd = -1;
-    enum status status = synced ? sync_folder(bodies->dir, folder) : status_of_errno(error);
+    enum status status = synced ? settle_folder(bodies, folder) : status_of_errno(error);
     if (status != STATUS_OK)
         body_file_abandon(bodies, file);
     return status;
@@ -205,6 +225,49 @@ enum status body_file_read(struct body_store *bodies, struct slice name, uint64_
     }
     buf_grown(out, len);
     return STATUS_OK;
+}
+
+bool body_is_name(struct slice name)
+{
+    char path[80];
+    return name_of(name, path);
+}
+
+enum status body_file_size(struct body_store *bodies, struct slice name, uint64_t *out_size)
+{
+    char path[80];
+    struct stat about;
+    if (!name_of(name, path))
+        return STATUS_CORRUPT;
+    if (fstatat(bodies->dir, path, &about, AT_SYMLINK_NOFOLLOW) != 0)
+        return status_of_errno(errno);
+    if (!S_ISREG(about.st_mode))
+        return STATUS_CORRUPT;
+    *out_size = (uint64_t)about.st_size;
+    return STATUS_OK;
+}
+
+enum status body_file_link(struct body_store *bodies, struct slice name, const char *folder)
+{
+    char path[80], there[160];
+    struct stat about;
+    if (!name_of(name, path))
+        return STATUS_CORRUPT;
+    if (fstatat(bodies->dir, path, &about, AT_SYMLINK_NOFOLLOW) != 0)
+        return status_of_errno(errno);
+    int len = snprintf(there, sizeof there, "%s/%s", folder, path);
+    must(len > 0 && len < (int)sizeof there);
+    if (linkat(bodies->dir, path, bodies->dir, there, 0) == 0)
+        return STATUS_OK;
+    if (errno != ENOENT)
+        return status_of_errno(errno);
+    char *slash = strrchr(there, '/');
+    must(slash);
+    *slash = '\0';
+    if (mkdirat(bodies->dir, there, 0700) != 0 && errno != EEXIST)
+        return status_of_errno(errno);
+    *slash = '/';
+    return linkat(bodies->dir, path, bodies->dir, there, 0) == 0 ? STATUS_OK : status_of_errno(errno);
 }
 
 enum status body_file_remove(struct body_store *bodies, struct slice name)

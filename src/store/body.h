@@ -4,11 +4,14 @@
  * crash in between leaves an orphan, which the next start sweeps.  Staging files have no name at all (O_TMPFILE). */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "base/buf.h"
 
 /* All paths are relative to the store's folder, opened once before rights are dropped. */
 struct body_store {
     int dir;
+    atomic_bool settled[256]; /* this process knows that the folder's own name is on the disk */
 };
 MUST_USE enum status body_store_open(struct body_store *out_bodies, const char *store_dir);
 void body_store_close(struct body_store *bodies);
@@ -27,4 +30,8 @@ MUST_USE enum status body_file_finish(struct body_store *bodies, struct body_fil
 void body_file_abandon(struct body_store *bodies, struct body_file *file);
 
 MUST_USE enum status body_file_read(struct body_store *bodies, struct slice name, uint64_t at, size_t room, struct buf *out);
+MUST_USE enum status body_file_size(struct body_store *bodies, struct slice name, uint64_t *out_size);
+/* Gives it a second name below `folder`, a folder of the store; EXISTS, NOT_FOUND. */
+MUST_USE enum status body_file_link(struct body_store *bodies, struct slice name, const char *folder);
+bool body_is_name(struct slice name); /* has it the form of ours? */
 MUST_USE enum status body_file_remove(struct body_store *bodies, struct slice name);

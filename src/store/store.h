@@ -17,7 +17,7 @@
 
 struct store;
 
-enum store_mode { STORE_WRITER, STORE_READER };
+enum store_mode { STORE_WRITER, STORE_READER, STORE_COPY /* a reader of a store that nobody changes: a backup's */ };
 
 /* Opens DIR's store; `dir` is the store's own folder (it holds the database and bodies).  The writer creates what is missing, migrates an older schema, refuses a
  * newer one (`why`), sweeps orphaned body files, and takes the folder's lock (waits up to `patience`; BUSY after that). */
@@ -26,6 +26,7 @@ struct store_plan {
     enum store_mode mode;
     msec patience;
     bool create;             /* writer: make a new store where there is none; else NOT_FOUND */
+    bool as_is;              /* writer: neither migrates nor sweeps, so that what is wrong can be seen; DENIED for an older schema */
 };
 MUST_USE enum status store_open(const struct store_plan *plan, struct store **out_store, struct buf *why);
 void store_close(struct store *store);
@@ -113,6 +114,9 @@ struct store_counts {
     uint64_t messages, octets;
 };
 
+#define STORE_BODIES_ROOM (128u << 10) /* octets of one answer of bodies() */
+#define STORE_SNAPSHOT    "snapshot"    /* its folder, within the store's */
+
 struct store_page {              /* where a message's stored octets are read */
     uint32_t account, uid;
     uint64_t at;
@@ -184,4 +188,19 @@ struct store_verbs {
     enum status (*free_octets)(struct store *, uint64_t *out);       /* on the disk */
     /* Removes bodies that nothing refers to and that were let go before `before` (a session may still be reading them): at most `most`. */
     enum status (*sweep)(struct store *, wall before, uint32_t most, uint32_t *out_swept);
+
+    /* A slice of what must be true of the rows and files; at most a fraction of a second.  What is damaged is a row of the answer, not a status. */
+    enum status (*check)(struct store *, const struct ask_check *, struct arena *, struct answer_check *out);
+    /* writer: puts right all that check() finds and that can be, and nothing that holds mail; UIDs and UIDVALIDITY stay. */
+    enum status (*repair)(struct store *, wall now, struct arena *, struct answer_repair *out);
+    /* Stored octets of bodies as they are, up to `octets`' max, which must be STORE_BODIES_ROOM: rows point into it. */
+    enum status (*bodies)(struct store *, const struct ask_bodies *, struct arena *, struct buf *octets, struct answer_bodies *out);
+    /* Messages of all mailboxes of an account, a page at a time. */
+    enum status (*mails)(struct store *, uint32_t account, const struct ask_export *, struct arena *, struct answer_export *out);
+    /* writer, outside a transaction.  BEGIN: FULL where the disk has no room for it above `reserve` octets.  From BEGIN to END nothing is swept, so that
+     * each body of the snapshot can be linked; a snapshot that was left behind is removed at BEGIN, and when a writer opens the store. */
+    enum status (*snapshot)(struct store *, const struct ask_snapshot *, uint64_t reserve, struct answer_snapshot *out);
+    /* writer: after a restore.  Every mailbox gets a new UIDVALIDITY, larger than any that this store can have given out, ids of bodies move far ahead,
+     * and all queued mail is held: it may have been sent since the backup. */
+    enum status (*renew)(struct store *, wall now, uint32_t *out_held);
 };

@@ -149,6 +149,8 @@ enum status sqlite_sweep(struct store *store, wall before, uint32_t most, uint32
     uint32_t swept = 0;
     uint64_t id = 0;
     TRY(sqlite_writing(s));
+    if (s->snapshot) /* which still has to link its files */
+        most = 0;
     while (swept < most) {
         scoped_statement *select = NULL;
         bool row;

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,6 +29,8 @@ static void close_store(struct store *store)
     struct sqlite *s = sqlite_of(store);
     if (s->in_transaction)
         sqlite_rollback(store);
+    if (s->snapshot)
+        sqlite_snapshot_end(s);
     sqlite_forget_statements(s);
     int code = sqlite3_close(s->db);
     must(code == SQLITE_OK); /* BUSY: a statement or blob of ours is still open */
@@ -84,6 +87,12 @@ static const struct store_verbs verbs = {
     .counts = sqlite_counts,
     .free_octets = sqlite_free_octets,
     .sweep = sqlite_sweep,
+    .check = sqlite_check,
+    .repair = sqlite_repair,
+    .bodies = sqlite_bodies,
+    .mails = sqlite_mails,
+    .snapshot = sqlite_snapshot,
+    .renew = sqlite_renew,
 };
 
 /* The lock file keeps a second writer out, whatever program it is: it is flock(2)ed as long as the writer lives, and
@@ -115,7 +124,7 @@ static enum status make_database(struct sqlite *s, const struct store_plan *plan
 {
     if (faccessat(s->bodies.dir, DATABASE, F_OK, 0) == 0)
         return STATUS_OK;
-    if (plan->mode == STORE_READER || !plan->create) {
+    if (plan->mode != STORE_WRITER || !plan->create) {
         SAY(why, "there is no store in %s", plan->dir);
         return STATUS_NOT_FOUND;
     }
@@ -128,18 +137,33 @@ static enum status make_database(struct sqlite *s, const struct store_plan *plan
     return fsync(s->bodies.dir) == 0 ? STATUS_OK : STATUS_IO;
 }
 
+static enum status put_path(struct buf *path, const char *dir)
+{
+    size_t len = strlen(dir);
+    TRY(buf_print(path, "%s%s" DATABASE, dir, len > 0 && dir[len - 1] == '/' ? "" : "/"));
+    return buf_put_byte(path, '\0');
+}
+
+/* "immutable" is what lets SQLite read a database that was in WAL mode without making files beside it. */
+static enum status put_copy_path(struct buf *path, const char *dir)
+{
+    TRY(buf_put(path, S("file:")));
+    for (const char *at = dir; *at; at++)
+        TRY(buf_print(path, strchr("%?#", *at) ? "%%%02X" : "%c", (unsigned char)*at));
+    TRY(buf_put(path, S("/" DATABASE "?immutable=1")));
+    return buf_put_byte(path, '\0');
+}
+
 static enum status open_database(struct sqlite *s, const struct store_plan *plan, struct buf *why)
 {
     struct buf path = BUF(PATH_MOST);
-    struct slice dir = slice_of(plan->dir);
-    bool slash = dir.len > 0 && dir.ptr[dir.len - 1] == '/';
-    enum status status = buf_print(&path, "%s%s" DATABASE, plan->dir, slash ? "" : "/");
-    if (status == STATUS_OK)
-        status = buf_put_byte(&path, '\0');
+    bool is_copy = plan->mode == STORE_COPY;
+    enum status status = is_copy ? put_copy_path(&path, plan->dir) : put_path(&path, plan->dir);
     if (status == STATUS_OK) {
         /* NOMUTEX: one connection belongs to one thread at a time.  A reader opens for writing, too: it needs the log's
          * index. */
-        int code = sqlite3_open_v2(path.ptr, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+        int flags = is_copy ? SQLITE_OPEN_READONLY | SQLITE_OPEN_URI : SQLITE_OPEN_READWRITE;
+        int code = sqlite3_open_v2(path.ptr, &s->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
         if (code != SQLITE_OK) {
             SAY(why, "%s: %s", path.ptr, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(code));
             status = sqlite_status(s, code);
@@ -157,7 +181,7 @@ static enum status run(struct sqlite *s, const char *sql, struct buf *why)
     return sqlite_status(s, code);
 }
 
-static enum status prepare_writer(struct sqlite *s, struct buf *why)
+static enum status prepare_writer(struct sqlite *s, bool as_is, struct buf *why)
 {
     /* page_size first: it is fixed with the first page that is written.  wal_autocheckpoint is off everywhere, rest()
      * and commit() of this connection see to it. */
@@ -166,8 +190,11 @@ static enum status prepare_writer(struct sqlite *s, struct buf *why)
         "PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = ON; PRAGMA secure_delete = OFF;"
         "PRAGMA wal_autocheckpoint = 0;",
         why));
-    TRY(schema_migrate(s->db, &schema_steps, why));
     sqlite_watch_log(s);
+    if (as_is)
+        return schema_check(s->db, &schema_steps, why);
+    TRY(schema_migrate(s->db, &schema_steps, why));
+    sqlite_snapshot_end(s); /* one that was left behind */
     return sqlite_sweep_files(s);
 }
 
@@ -191,10 +218,14 @@ static enum status open_store(struct sqlite *s, const struct store_plan *plan, s
     if (plan->mode == STORE_WRITER)
         TRY(take_lock(s, plan, why));
     TRY(make_database(s, plan, why));
+    if (plan->mode == STORE_WRITER && (status = sqlite_settle_log(s, DATABASE "-wal")) != STATUS_OK) {
+        SAY(why, "%s/" DATABASE "-wal cannot be written anew: %s", plan->dir, status_name(status));
+        return status;
+    }
     TRY(open_database(s, plan, why));
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_timeout(s->db, ORDINARY_WAIT);
-    status = plan->mode == STORE_WRITER ? prepare_writer(s, why) : prepare_reader(s, why);
+    status = plan->mode == STORE_WRITER ? prepare_writer(s, plan->as_is, why) : prepare_reader(s, why);
     if (status != STATUS_OK && why->len == 0)
         SAY(why, "the store in %s cannot be opened: %s", plan->dir, status_name(status));
     return status;
@@ -205,6 +236,7 @@ enum status sqlite_open(const struct store_plan *plan, struct store **out_store,
     struct sqlite *s = alloc(sizeof *s);
     s->store.verbs = &verbs;
     s->mode = plan->mode;
+    s->is_served = plan->mode == STORE_WRITER ? !plan->as_is : plan->mode == STORE_READER;
     s->lock = s->bodies.dir = -1;
     s->doomed = BUF(DOOMED_MOST);
     list_init(&s->dirty);

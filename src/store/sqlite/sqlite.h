@@ -34,12 +34,15 @@ struct prepared {
     sqlite3_stmt *statement;
 };
 
+struct snapshot; /* snapshot.c */
+
 struct sqlite {
     struct store store;
     sqlite3 *db;
     struct body_store bodies;
     int lock;
     enum store_mode mode;
+    bool is_served; /* others may be at work: a file without a row may be one of tomorrow's */
     struct prepared *prepared; /* hash table by the text's address */
     size_t prepared_cap, prepared_count;
 
@@ -52,6 +55,7 @@ struct sqlite {
     uint64_t next_id, last_id; /* ids that were set aside by meta.next_id */
     struct buf doomed;         /* files to unlink once the commit is through, each name ended by NUL */
     size_t doomed_at_mark;
+    struct snapshot *snapshot; /* one that is being made */
     int wal_pages, wal_copied,
         wal_retry; /* length of the log, how much of it is in the database, when to wait for readers again */
 };
@@ -63,6 +67,9 @@ static inline struct sqlite *sqlite_of(struct store *store)
 
 /* open.c */
 MUST_USE enum status sqlite_open(const struct store_plan *plan, struct store **out_store, struct buf *why);
+
+/* settle.c - before SQLite opens the log `name` */
+MUST_USE enum status sqlite_settle_log(struct sqlite *s, const char *name);
 
 /* statement.c - prepared statements live as long as the connection.  `sql` must be a constant: it is found by its
  * address. */
@@ -98,6 +105,7 @@ enum status sqlite_commit(struct store *store);
 void sqlite_rollback(struct store *store);
 void sqlite_rest(struct store *store);
 void sqlite_watch_log(struct sqlite *s);
+MUST_USE enum status sqlite_behind_memory(struct sqlite *s); /* before rows are changed that the writer remembers: writes them, and forgets */
 MUST_USE enum status sqlite_writing(struct sqlite *s); /* to be called by each verb that writes, before it does */
 MUST_USE enum status sqlite_take_id(struct sqlite *s, uint64_t *out_id);
 
@@ -191,3 +199,19 @@ enum status sqlite_queue_list(
 enum status sqlite_queue_show(struct store *store, uint64_t id, struct arena *arena, struct answer_queue_show *out);
 enum status sqlite_queue_change(
     struct store *store, const struct ask_queue_change *change, wall now, uint32_t *out_count);
+
+/* check.c, bodies.c, repair.c: whether all is as it must be */
+enum status sqlite_check(
+    struct store *store, const struct ask_check *ask, struct arena *arena, struct answer_check *out);
+bool sqlite_is_orphan_file(struct sqlite *s, const char *name);
+enum status sqlite_bodies(struct store *store, const struct ask_bodies *ask, struct arena *arena, struct buf *octets,
+    struct answer_bodies *out);
+enum status sqlite_mails(struct store *store, uint32_t account, const struct ask_export *ask, struct arena *arena,
+    struct answer_export *out);
+enum status sqlite_repair(struct store *store, wall now, struct arena *arena, struct answer_repair *out);
+enum status sqlite_renew(struct store *store, wall now, uint32_t *out_held);
+
+/* snapshot.c */
+enum status sqlite_snapshot(
+    struct store *store, const struct ask_snapshot *ask, uint64_t reserve, struct answer_snapshot *out);
+void sqlite_snapshot_end(struct sqlite *s); /* without one: nothing but what was left behind is removed */

@@ -12,6 +12,13 @@ static void forget(struct sqlite *s)
     s->next_id = s->last_id = 0;
 }
 
+enum status sqlite_behind_memory(struct sqlite *s)
+{
+    TRY(sqlite_inboxes_flush(s));
+    forget(s);
+    return STATUS_OK;
+}
+
 static enum status start(struct sqlite *s)
 {
     s->changed = false;
