@@ -7,6 +7,7 @@
 #               in the life of leases, and whether GUESS_TRIES (1000) refusals of each kind take the same time
 # make bench    the load generator against ekirei and, where installed, Postfix + Dovecot; writes docs/bench.md.  BENCH=mail,idle makes these sections
 #               alone, BENCH=million the one that takes minutes, BENCH_FLAGS=--quick a short run that writes nothing
+# make bench-profile   where ekirei's time goes under that load, by perf; PROFILE="mail2 retr" for these cases alone
 # On Debian each installs what it needs first (tools/deps.sh).
 
 FUZZ_SECONDS ?= 60
@@ -17,7 +18,7 @@ MESON_TEST = meson test --no-rebuild --print-errorlogs
 
 all: build/ekirei
 
-.PHONY: all ekirei run test check sanitize fuzz torture bench install clean deps-build deps-test deps-bench
+.PHONY: all ekirei run test check sanitize fuzz torture bench bench-profile install clean deps-build deps-test deps-bench
 
 deps-build deps-test deps-bench:
 	@tools/deps.sh $(@:deps-%=%)
@@ -64,6 +65,9 @@ torture: deps-test ekirei
 
 bench: deps-bench ekirei
 	python3 tests/bench/bench.py build/ekirei build/tests/bench/load --only=$(BENCH) $(or $(BENCH_FLAGS),--write docs/bench.md)
+
+bench-profile: deps-bench ekirei
+	python3 tests/bench/hot.py build/ekirei build/tests/bench/load $(PROFILE)
 
 install: ekirei
 	meson install -C build
