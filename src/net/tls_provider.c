@@ -25,11 +25,10 @@ static void say_why(int why) { ERR_raise(library, why); }
 
 static void name_errors(void)
 {
-    static ERR_STRING_DATA words[] = { { 0, "signer" }, { 0, "the signer is away" }, { 0, "the signer does not answer" },
-        { 0, "the signer has no such key" }, { 0, "the signer could not use the key" }, { 0, "a signature of a kind that the signer does not make" }, { 0, NULL } };
+    static ERR_STRING_DATA words[] = { { ERR_PACK(0, 0, WHY_AWAY), "the signer is away" }, { ERR_PACK(0, 0, WHY_SILENT), "the signer does not answer" },
+        { ERR_PACK(0, 0, WHY_UNKNOWN), "the signer has no such key" }, { ERR_PACK(0, 0, WHY_FAILED), "the signer could not use the key" },
+        { ERR_PACK(0, 0, WHY_FORM), "the signer makes no such signature" }, { 0, NULL } };
     library = ERR_get_next_error_library();
-    for (int why = 1; why <= WHY_FORM; why++)
-        words[why].error = ERR_PACK(0, 0, why);
     ERR_load_strings(library, words);
 }
 
