@@ -70,7 +70,7 @@ static const struct config_setting table[] = {
     NETWORKS("relay.networks",      relay_networks, "", "may send to anywhere without any proof: whoever is in there can send in your name"),
 
     NUMBER("limits.connections_per_address", connections_per_address, "50", "connections", "1-100000", "at once from one address (IPv6: one /64), counted by each worker"),
-    NUMBER("limits.connections",    connections, "5000", "connections", "10-20000", "at once in one process"),
+    NUMBER("limits.connections",    connections, "5000", "connections", "10-20000", "at once in one process; beyond it whoever has not logged in and was silent for longest makes room"),
     TIME("limits.command_timeout",  timeout_command, "5min", "1s-60min", "how long a session may be silent (POP3: at least 10min, RFC 1939 3)"),
 
     SIZE("message.size_limit",      message_size_limit, "50MB", "64KB-1GB", "largest message that is taken"),

@@ -66,8 +66,10 @@
 #define LIMIT_TRANSACTION_ARENA (1u << 20) /* octets of an envelope: 1000 recipients with ORCPT, and the header fields that are read */
 #define LIMIT_COMMAND_ARENA (256u << 10) /* octets of one command's working memory */
 #define LIMIT_SEND_BUFFER (256u << 10) /* octets of replies that wait for a slow reader before we stop reading from him */
+#define LIMIT_TURN (32u << 10)         /* octets of replies, then other connections have their turn: 50 that ask without end leave the next one 20 ms */
 #define LIMIT_CRASHES 8                /* doublings of the restart delay: 50 ms to 12.8 s */
 #define LIMIT_HANDSHAKE 30000          /* ms of a TLS handshake (C072) */
+#define LIMIT_LEAVING 1000u            /* connections of a gate that were told to go and are not gone; beyond it the oldest are cut off */
 #define LIMIT_WRITE 300000             /* ms in which a peer must take one octet of what waits for him (RFC 5321 4.5.3.2.5) */
 #define LIMIT_LINGER 5000              /* ms for a peer to stop sending after we hung up, so that no reset overtakes our last reply */
 #define LIMIT_RIDERS 512u              /* descriptors lent out on one channel that the other end has not taken yet: the process has 4096 for all */

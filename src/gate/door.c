@@ -16,6 +16,11 @@ bool door_enter(struct door *door, struct ip ip, uint32_t most_of_address, uint3
     return true;
 }
 
+bool door_is_full(const struct door *door, struct ip ip, uint32_t most_of_address, uint32_t most)
+{
+    return door->inside >= most && count_of(door, ip_place(ip)) < most_of_address;
+}
+
 void door_leave(struct door *door, struct ip ip)
 {
     struct ip key = ip_place(ip);

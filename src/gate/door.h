@@ -14,5 +14,7 @@ struct door {
 
 /* True: counted, and door_leave() must follow. */
 bool door_enter(struct door *door, struct ip ip, uint32_t most_of_address, uint32_t most);
+/* True: it is not that address's own number that keeps it out, but all places are taken. */
+bool door_is_full(const struct door *door, struct ip ip, uint32_t most_of_address, uint32_t most);
 void door_leave(struct door *door, struct ip ip);
 void door_done(struct door *door);

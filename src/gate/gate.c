@@ -189,6 +189,7 @@ int gate_run(enum role role, struct role_start *start)
     gate->pending_free = -1;
     list_init(&gate->listeners);
     list_init(&gate->visitors);
+    crowd_init(gate);
     signal(SIGPIPE, SIG_IGN);
     loop_init(&gate->loop);
     uv_timer_init(&gate->loop.uv, &gate->timer);

@@ -32,6 +32,7 @@ struct world {
     bool came, mute, lost, as_device;
     uint64_t session, generation;
     uint32_t number, asked, ended;
+    uint32_t from; /* an address of this machine that strangers come from; 0: any */
     uint32_t offers_asked, offers_known, offers_number; /* of the gate's own ask */
 };
 
@@ -150,8 +151,8 @@ static bool serve_until(struct world *w, enum ask_kind kind, uint64_t limit)
 static int knock(const struct world *w)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (w->as_device) {
-        struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(DEVICES) };
+    if (w->as_device || w->from) {
+        struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(w->from ? w->from : DEVICES) };
         assert_int_equal(bind(fd, (const struct sockaddr *)&from, sizeof from), 0);
     }
     assert_int_equal(connect(fd, (const struct sockaddr *)&w->where, sizeof w->where), 0);
@@ -443,6 +444,59 @@ static void test_C227_crowd(void **state)
     end_gate(w);
 }
 
+/* From many addresses, each with as many as it may have: all 100 places (make_settings). */
+static void fill(struct world *w, int *out_fds, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        w->from = 0x7f000101 + i / GUESTS;
+        out_fds[i] = knock(w);
+        assert_int_equal(reply(out_fds[i]), 220);
+    }
+    w->from = 0;
+}
+
+static void test_C227_the_silent_make_room(void **state)
+{
+    struct world *w = *state;
+    int inside[100], late;
+    fill(w, inside, 100);
+    tell(inside[0], "NOOP\r\n"); /* from now on the second has been silent for longest */
+    assert_int_equal(reply(inside[0]), 250);
+    late = knock(w);
+    assert_int_equal(reply(late), 220);
+    assert_int_equal(reply(inside[1]), 421);
+    assert_int_equal(reply(inside[1]), 0);
+    tell(inside[0], "NOOP\r\n");
+    assert_int_equal(reply(inside[0]), 250);
+    tell(late, "NOOP\r\n");
+    assert_int_equal(reply(late), 250);
+    for (unsigned i = 2; i < 100; i++) /* each newcomer takes one place */
+        assert_int_equal(reply_within(inside[i], 0, (char[256]){ 0 }, 256), -1);
+    for (unsigned i = 0; i < 100; i++)
+        close(inside[i]);
+    close(late);
+    end_gate(w);
+}
+
+static void test_C227_who_waits_for_us_is_not_silent(void **state)
+{
+    struct world *w = *state;
+    int inside[99], waits = known_guest(w), late;
+    w->mute = true;
+    tell(waits, "RCPT TO:<one@acc.test>\r\n");
+    assert_true(serve_until(w, ASK_RCPT, LONG));
+    fill(w, inside, 99);
+    late = knock(w);
+    assert_int_equal(reply(late), 220);
+    assert_int_equal(reply(inside[0]), 421);
+    assert_int_equal(reply_within(waits, SOON, (char[256]){ 0 }, 256), -1);
+    for (unsigned i = 0; i < 99; i++)
+        close(inside[i]);
+    close(waits);
+    close(late);
+    end_gate(w);
+}
+
 static void test_keeper_away_and_back(void **state)
 {
     struct world *w = *state;
@@ -546,6 +600,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_credentials_name_is_offered, begin_ready, end),
         cmocka_unit_test_setup_teardown(test_C015_who_talks_before_the_greeting, begin, end),
         cmocka_unit_test_setup_teardown(test_C227_crowd, begin_ready, end),
+        cmocka_unit_test_setup_teardown(test_C227_the_silent_make_room, begin_ready, end),
+        cmocka_unit_test_setup_teardown(test_C227_who_waits_for_us_is_not_silent, begin_ready, end),
         cmocka_unit_test_setup_teardown(test_keeper_away_and_back, begin_ready, end),
         cmocka_unit_test_setup_teardown(test_new_settings_for_new_connections, begin_ready, end),
         cmocka_unit_test_setup_teardown(test_retire, begin_ready, end),

@@ -34,6 +34,8 @@ struct visitor {
     struct ip ip;
     uint32_t line;         /* number of the keeper's channel when it came */
     bool counted;          /* by the door */
+    bool is_leaving;       /* in gate.leaving */
+    struct list place;     /* in gate.silent, gate.leaving, or in neither: logged in */
     bool owes_end;         /* the keeper knows its session */
 };
 
@@ -53,6 +55,9 @@ struct gate {
     enum role role;
     struct house house;
     struct list listeners, visitors;
+    struct list silent;           /* visitors who are counted and have not logged in, those silent for longest first (crowd.c) */
+    struct list leaving;          /* visitors who were told to go */
+    uint32_t leaving_count;
     uint32_t visitor_count, visitor_most;
     struct door door;
     uint64_t first_id, taken;     /* connections of this worker's life */
@@ -75,6 +80,13 @@ void listener_open(struct gate *gate, int fd, enum service service);
 void listeners_watch(struct gate *gate);      /* on or off, as the gate's state wants it; tells READY the first time */
 void listeners_close(struct gate *gate);
 void visitors_each(struct gate *gate, void (*call)(struct conn *conn));
+
+/* crowd.c: who makes room where all places are taken */
+void crowd_init(struct gate *gate);
+void crowd_enter(struct visitor *visitor);    /* counts it, if it may come in; its conn is not there yet */
+void crowd_heard(struct visitor *visitor);
+void crowd_known(struct visitor *visitor);    /* it has logged in */
+void crowd_leave(struct visitor *visitor);    /* it is gone */
 
 /* post.c: the keeper's channel.  One ask of the gate's own is always under way: what mechanisms credentials name (ASK_OFFERS). */
 void post_open(struct gate *gate, int fd);

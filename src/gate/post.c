@@ -87,6 +87,13 @@ static void take_offers(struct gate *gate, const struct answer *answer)
     ask_offers(gate);
 }
 
+static bool is_login(const struct answer *answer)
+{
+    bool proves = answer->kind == ASK_LOGIN || answer->kind == ASK_LOGIN_DIGEST || answer->kind == ASK_LOGIN_SCRAM ||
+        answer->kind == ASK_LOGIN_TOKEN || answer->kind == ASK_LOGIN_KEY;
+    return proves && answer->status == STATUS_OK && answer->login.verdict == LOGIN_OK;
+}
+
 static void on_frame(void *context, struct frame *frame)
 {
     struct gate *gate = context;
@@ -101,6 +108,8 @@ static void on_frame(void *context, struct frame *frame)
     struct visitor *visitor = pending->visitor;
     free_place(gate, pending);
     if (visitor) {
+        if (is_login(&frame->answer))
+            crowd_known(visitor);
         conn_answer(visitor->conn, &frame->answer);
         return;
     }

@@ -83,14 +83,15 @@ static void on_gone(void *context, struct conn *conn)
     struct gate *gate = visitor->gate;
     (void)conn;
     post_forget(visitor);
-    if (visitor->counted)
-        door_leave(&gate->door, visitor->ip);
+    crowd_leave(visitor);
     list_remove(&visitor->node);
     release(visitor);
     gate->visitor_count--;
     listeners_watch(gate);
     gate_look_if_done(gate);
 }
+
+static void on_heard(void *context) { crowd_heard(context); }
 
 static void let_in(struct gate *gate, const struct service_row *service, int fd, const union socket_name *peer)
 {
@@ -105,11 +106,11 @@ static void let_in(struct gate *gate, const struct service_row *service, int fd,
         return;
     }
     struct visitor *visitor = alloc(sizeof *visitor);
-    struct conn_host host = { .loop = &gate->loop, .ask = post_ask, .gone = on_gone, .context = visitor };
+    struct conn_host host = { .loop = &gate->loop, .ask = post_ask, .gone = on_gone, .heard = on_heard, .context = visitor };
     struct conn_plan plan = { .protocol = service->protocol, .tls = gate->house.contexts[service->scope], .implicit_tls = service->implicit_tls };
     *visitor = (struct visitor){ .gate = gate, .id = gate->first_id + gate->taken, .line = gate->line };
     visitor->ip = ip;
-    visitor->counted = door_enter(&gate->door, visitor->ip, settings->connections_per_address, settings->connections);
+    crowd_enter(visitor);
     plan.env.settings = gate->house.settings;
     plan.env.peer = visitor->ip;
     plan.env.peer_port = peer_port;

@@ -65,6 +65,8 @@ static void read_all(struct conn *conn)
         ssize_t got = read_in(conn);
         if (got < 0)
             return;
+        if (conn->host.heard)
+            conn->host.heard(conn->host.context);
         if (got == 0)
             conn->ended = true;
         else
@@ -354,6 +356,32 @@ void conn_stop(struct conn *conn)
     } else {
         conn_break(conn, "server stops");
     }
+    settle(conn);
+}
+
+bool conn_is_waiting(const struct conn *conn)
+{
+    return conn->asked != ASK_NONE;
+}
+
+void conn_cut(struct conn *conn)
+{
+    conn_break(conn, "others need the place");
+    settle(conn);
+}
+
+void conn_expire(struct conn *conn)
+{
+    must(!conn_is_waiting(conn));
+    if (conn->phase != TALKING)
+        return;
+    conn->why = "silent, and others need the place";
+    if (conn->session && (!conn->tls || tls_is_ready(conn->tls))) {
+        session_tick(conn->session, session_deadline(conn->session));
+        conn_resume(conn);
+    }
+    if (!conn->session || !session_is_closed(conn->session)) /* shaking hands, or it was not its end that the session waited for */
+        conn_break(conn, conn->why);
     settle(conn);
 }
 

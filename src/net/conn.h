@@ -18,6 +18,7 @@ struct conn_host {
     enum status (*ask)(void *context, struct conn *conn, const struct ask *ask);
     /* The conn is over; its memory is freed after this returns.  Comes at the end of a pass, never from within the calls below. */
     void (*gone)(void *context, struct conn *conn);
+    void (*heard)(void *context); /* octets came from the peer; may be NULL */
     void *context;
 };
 struct conn_plan {
@@ -30,4 +31,8 @@ struct conn_plan {
 struct conn *conn_open(const struct conn_host *host, const struct conn_plan *plan, int fd);
 void conn_answer(struct conn *conn, const struct answer *answer); /* takes over answer->fd; one that nobody waits for is dropped */
 void conn_stop(struct conn *conn);      /* the server stops: let the command end, then 421 */
+/* Its place is wanted: ends as if it had been silent for too long.  Not while conn_is_waiting(). */
+void conn_expire(struct conn *conn);
+void conn_cut(struct conn *conn);       /* ends it at once, whatever is still to be said or heard */
+bool conn_is_waiting(const struct conn *conn); /* for an answer to its ask */
 void conn_abort(struct conn *conn);     /* the keeper is gone: "temporary failure", close; no reply where a message or a deletion may have been done */

@@ -8,7 +8,7 @@
 /* clang-format off */
 #define CONN_READ_ROOM   65536u                      /* octets of one read; shared by all connections of the process */
 #define CONN_PLAIN_ROOM  (CONN_READ_ROOM + 32768u)   /* what one read decrypts to: a record may have begun before it */
-#define CONN_OUT_ROOM    (4u * LIMIT_SEND_BUFFER)    /* feeding stops at a quarter; an answer and TLS come on top */
+#define CONN_OUT_ROOM    (4u * LIMIT_SEND_BUFFER)    /* feeding stops far below; an answer and TLS come on top */
 #define CONN_SMALL       1024u                       /* octets that fill no packet */
 /* clang-format on */
 

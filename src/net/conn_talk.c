@@ -116,7 +116,7 @@ static bool may_feed(struct conn *conn)
 {
     bool ready = conn->phase == TALKING && !conn->broken && !session_is_closed(conn->session) &&
                  !session_is_waiting(conn->session);
-    conn->stalled = ready && conn->out.len > LIMIT_SEND_BUFFER;
+    conn->stalled = ready && conn->out.len >= LIMIT_TURN;
     return ready && !conn->stalled;
 }
 

@@ -313,7 +313,7 @@ void session_print(struct session *s, const char *format, ...)
 
 bool session_is_full(const struct session *s)
 {
-    return s->out.len >= LIMIT_SEND_BUFFER / 2 || s->note_count >= NOTES_WAITING / 2 || s->of_notes.used >= NOTES_OCTETS / 2;
+    return s->out.len >= LIMIT_TURN || s->note_count >= NOTES_WAITING / 2 || s->of_notes.used >= NOTES_OCTETS / 2;
 }
 
 bool session_is_stopped(const struct session *s)

@@ -1,0 +1,80 @@
+/* Who makes room where all places are taken (limits.connections): whoever has not logged in and was silent for longest.
+ *
+ * So connections that only wait, however many and from wherever, shut out nobody (C227): who has just come and talks stays, since his silences
+ * are the shortest.  Who logged in keeps his place: then a newcomer is told to try again. */
+#include "gate/impl.h"
+
+#define LOOKS 16 /* at connections whose answer is due: they are not silent, it is we who are slow */
+
+void crowd_init(struct gate *gate)
+{
+    list_init(&gate->silent);
+    list_init(&gate->leaving);
+}
+
+/* They have said all and are told so, but who does not hang up lingers: some thousands of these would be all descriptors. */
+static void show_out(struct visitor *visitor)
+{
+    struct gate *gate = visitor->gate;
+    list_append(&gate->leaving, &visitor->place);
+    visitor->is_leaving = true;
+    if (++gate->leaving_count <= LIMIT_LEAVING)
+        return;
+    struct visitor *first = list_element(list_take(&gate->leaving), struct visitor, place);
+    first->is_leaving = false;
+    gate->leaving_count--;
+    conn_cut(first->conn);
+}
+
+static bool make_room(struct gate *gate)
+{
+    for (int i = 0; i < LOOKS && !list_is_empty(&gate->silent); i++) {
+        struct visitor *visitor = list_element(list_take(&gate->silent), struct visitor, place);
+        if (conn_is_waiting(visitor->conn)) {
+            list_append(&gate->silent, &visitor->place);
+            continue;
+        }
+        door_leave(&gate->door, visitor->ip);
+        visitor->counted = false;
+        show_out(visitor);
+        conn_expire(visitor->conn);
+        return true;
+    }
+    return false;
+}
+
+void crowd_enter(struct visitor *visitor)
+{
+    struct gate *gate = visitor->gate;
+    const struct settings *settings = gate->house.settings;
+    uint32_t of_address = settings->connections_per_address, most = settings->connections;
+    list_init(&visitor->place);
+    if (!door_is_full(&gate->door, visitor->ip, of_address, most) || make_room(gate))
+        visitor->counted = door_enter(&gate->door, visitor->ip, of_address, most);
+    if (visitor->counted)
+        list_append(&gate->silent, &visitor->place);
+    else
+        show_out(visitor);
+}
+
+void crowd_heard(struct visitor *visitor)
+{
+    if (list_is_empty(&visitor->place) || visitor->is_leaving)
+        return;
+    list_remove(&visitor->place);
+    list_append(&visitor->gate->silent, &visitor->place);
+}
+
+void crowd_known(struct visitor *visitor)
+{
+    if (!visitor->is_leaving)
+        list_remove(&visitor->place);
+}
+
+void crowd_leave(struct visitor *visitor)
+{
+    if (visitor->counted)
+        door_leave(&visitor->gate->door, visitor->ip);
+    visitor->gate->leaving_count -= visitor->is_leaving;
+    list_remove(&visitor->place);
+}
