@@ -1,11 +1,6 @@
 /* fuzz_mail.c - the second door: every format of mail/.  The first octet chooses which; what must hold is must(). */
-#include <stdlib.h>
-#include <string.h>
+#include "fuzz.h"
 
-#include "base/arena.h"
-#include "base/limits.h"
-#include "base/must.h"
-#include "base/random.h"
 #include "mail/address.h"
 #include "mail/coding.h"
 #include "mail/date.h"
@@ -13,10 +8,7 @@
 #include "mail/header.h"
 #include "mail/pack.h"
 #include "mail/precis.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void is_fine(enum status status) { must(status == STATUS_OK); }
+#include "written.h"
 
 /* A parsed address obeys its limits, and what is printed of it is read as the same address. */
 static void check_address(const struct address *address, struct arena *a)
@@ -261,7 +253,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct slice in = { (const char *)data + 1, size - 1 };
     struct random_stream cuts = { size };
     struct arena a = ARENA(4 << 20);
-    switch (data[0] % 11) {
+    struct input input = { data + 1, data + size };
+    switch (data[0] % 14) {
     case 0: try_address(in, true, &a); break;
     case 1:
         try_address(in, false, &a);
@@ -279,6 +272,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 7: try_coding(in, hex_encode, hex_decode, false); break;
     case 8: try_coding(in, xtext_encode, xtext_decode, false); break;
     case 9: try_date(in); break;
+    case 10: try_bounce(&input); break;
+    case 11: try_notice(&input); break;
+    case 12: try_trace(&input); break;
     default: try_pack(in);
     }
     arena_done(&a);
