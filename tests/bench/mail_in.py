@@ -19,7 +19,7 @@ def send(server, case, messages):
     figures = measure.Load.run("smtp", port=server.port, sessions=sessions, count=messages, octets=octets, each=each, accounts=peers.ACCOUNTS, domain=peers.DOMAIN)
     while (seen := server.visible()) < before + messages:
         if time.monotonic() - start > PATIENCE:
-            raise RuntimeError(f"{server.name}: only {seen - before} of {messages} messages became visible within {PATIENCE} s")
+            raise RuntimeError(f"{server.name}: only {seen - before} of {messages} messages became visible within {PATIENCE} s{server.trouble()}")
         time.sleep(0.02)
     # ekirei answers after it is visible: the command that counts is not part of the time.
     seconds = figures["seconds"] if isinstance(server, peers.Ekirei) else time.monotonic() - start

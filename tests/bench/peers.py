@@ -73,15 +73,26 @@ class Ekirei:
         with sqlite3.connect(f"file:{self.house.dir}/store/ekirei.db?mode=ro", uri=True) as db:
             return [(address.split("@")[0], password) for address, password in db.execute("select address, password from account")]
 
+    @staticmethod
+    def trouble():
+        return ""
+
 
 class PostfixDovecot:
-    """Both tuned for what is measured: Postfix may run 200 processes, keeps its LMTP connections, hands over by 20 at a time and does not slow its input;
-    Dovecot has waiting processes for LMTP, logins and POP3, and serves many of them with each."""
     name = "Postfix + Dovecot"
+    tuned = ("Postfix may run 200 processes, keeps its connections to Dovecot, hands over by LMTP 20 at a time and does not slow its input; Dovecot keeps mail as sdbox in 100 "
+             "mailboxes, has processes waiting for LMTP, logins and POP3, and each serves many; both sync as they do by default. Everything else is Debian's default "
+             "(tests/bench/peers.py has the files).")
 
     @staticmethod
     def installed():
         return os.getuid() == 0 and os.path.exists("/usr/sbin/postfix") and os.path.exists("/usr/sbin/dovecot") and os.path.exists("/usr/lib/dovecot/lmtp")
+
+    @staticmethod
+    def versions():
+        def said(*words):
+            return subprocess.run(words, capture_output=True, text=True).stdout.split()
+        return f"Postfix {said('postconf', '-d', 'mail_version')[-1]} and Dovecot {said('dovecot', '--version')[0]}"
 
     def __init__(self, ekirei, fsync="optimized"):
         self.fsync = fsync
@@ -227,6 +238,13 @@ smtpd_sasl_security_options = noanonymous
         """How often Postfix had to try again, and the first reason."""
         found = re.findall(r"status=deferred \((.*?)\)", (self.top / "log").read_text(errors="replace"))
         return len(found), found[0][:200] if found else ""
+
+    def trouble(self):
+        """Why messages may be missing: what waits in Postfix's queue, what was deferred, what the logs complain of."""
+        waiting = sum(1 for name in ("incoming", "active", "deferred", "corrupt") for file in (self.top / "spool" / name).rglob("*") if file.is_file())
+        complaints = [line for log in ("log", "dovecot.log") for line in (self.top / log).read_text(errors="replace").splitlines()
+                      if re.search(r"warning:|[Ee]rror|fatal:|panic:|Fatal:|Panic:|status=(deferred|bounced)", line)]
+        return f"; {waiting} in Postfix's queue, {self.deferred()[0]} times deferred; the logs complain of: " + (" / ".join(complaints[-3:]) or "nothing")
 
 
 def peer_or_none(ekirei, **options):
