@@ -5,6 +5,7 @@
 # make fuzz     each fuzz target for FUZZ_SECONDS (60)
 # make torture  kill -9 of each role under load, TORTURE_ROUNDS times (20); before it every sequence of LEASE_MODEL_DEPTH (9) steps
 #               in the life of leases, and whether GUESS_TRIES (1000) refusals of each kind take the same time
+# make load     floods, slow peers and those who never read, at full size: memory under its bound, and honest clients served (4 min)
 # make bench    the load generator against ekirei and, where installed, Postfix + Dovecot; writes docs/bench.md.  BENCH=mail,idle makes these sections
 #               alone, BENCH=million the one that takes minutes, BENCH_FLAGS=--quick a short run that writes nothing
 # make bench-profile   where ekirei's time goes under that load, by perf; PROFILE="mail2 retr" for these cases alone
@@ -18,7 +19,7 @@ MESON_TEST = meson test --no-rebuild --print-errorlogs
 
 all: build/ekirei
 
-.PHONY: all ekirei run test check sanitize fuzz torture bench bench-profile install clean deps-build deps-test deps-bench
+.PHONY: all ekirei run test check sanitize fuzz torture load bench bench-profile install clean deps-build deps-test deps-bench
 
 deps-build deps-test deps-bench:
 	@tools/deps.sh $(@:deps-%=%)
@@ -62,6 +63,9 @@ fuzz: deps-test build-fuzz/build.ninja
 torture: deps-test ekirei
 	LEASE_MODEL_DEPTH=$(LEASE_MODEL_DEPTH) GUESS_TRIES=$(GUESS_TRIES) python3 tests/torture/torture.py --rounds $(TORTURE_ROUNDS) \
 	    --also build/src/proto/lease_model_test --also build/src/keeper/guess_test build/ekirei
+
+load: deps-test ekirei
+	python3 tests/load/load.py build/ekirei build/tests/load/flood
 
 bench: deps-bench ekirei
 	python3 tests/bench/bench.py build/ekirei build/tests/bench/load --only=$(BENCH) $(or $(BENCH_FLAGS),--write docs/bench.md)

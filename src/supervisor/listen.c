@@ -14,7 +14,7 @@
 #include "base/alloc.h"
 #include "supervisor/impl.h"
 
-#define BACKLOG         1024
+#define BACKLOG         4096 /* as the system lets us by default: who is dropped there waits a second before he tries again (RFC 6298 2.1) */
 #define FIRST_INHERITED 3   /* sd_listen_fds(3) */
 
 static const struct standard_port {
