@@ -8,7 +8,7 @@
  *   idle        `sessions` sessions after login, held until standard input ends; says "held=N" when they stand
  *   primitives  `count` TLS handshakes in memory with `certificate` and `key`, and the single steps
  *
- * The last line is figures: sent=N seconds=S rate=R p50_ms=A p99_ms=B and more.  It talks to loopback, and stops by itself. */
+ * The first `skip` of all are not counted.  The last line is figures: sent=N seconds=S rate=R p50_ms=A p99_ms=B and more.  It talks to loopback, and stops by itself. */
 #include "load.h"
 
 #include <stdio.h>
@@ -35,12 +35,12 @@ static const struct {
     { "sessions", NULL, &plan.sessions }, { "count", NULL, &plan.count }, { "octets", NULL, &plan.octets }, { "each", NULL, &plan.each },
     { "accounts", NULL, &plan.accounts }, { "in_flight", NULL, &plan.in_flight }, { "messages", NULL, &plan.messages },
     { "sources", NULL, &plan.sources }, { "seed", NULL, &plan.seed }, { "resume", NULL, &plan.resume }, { "patience", NULL, &plan.patience },
-    { "first", NULL, &plan.first },
+    { "first", NULL, &plan.first }, { "skip", NULL, &plan.skip },
 };
 
 const struct mode *mode;
 static double *latencies, begin;
-static int begun, finished;
+static int begun, finished, skipped;
 static size_t octets_read;
 
 double now(void)
@@ -56,12 +56,19 @@ _Noreturn void fail(const char *what, const char *detail)
     exit(1);
 }
 
-int take_number(void) { return begun < plan.count ? begun++ : -1; }
-void finished_one(double seconds) { latencies[finished++] = seconds; }
+int take_number(void) { return to_do() > 0 ? begun++ : -1; }
 void finished_octets(size_t octets) { octets_read += octets; }
 void start_clock(void) { begin = now(); }
 bool all_finished(void) { return finished == plan.count; }
-int to_do(void) { return plan.count - begun; }
+int to_do(void) { return plan.skip + plan.count - begun; }
+
+void finished_one(double seconds)
+{
+    if (skipped == plan.skip)
+        latencies[finished++] = seconds;
+    else if (++skipped == plan.skip)
+        start_clock();
+}
 
 static int compare(const void *a, const void *b)
 {
@@ -112,7 +119,7 @@ static void print_figures(double seconds)
 
 static int run(struct client *clients)
 {
-    int wanted = plan.sessions < plan.count ? plan.sessions : plan.count;
+    int wanted = plan.sessions < to_do() ? plan.sessions : to_do();
     for (int i = 0; i < wanted; i++)
         client_open(&clients[i]);
     double last = now();

@@ -13,7 +13,7 @@ enum { LINE = 1024, COMMANDS = 1024, BODIES = 40 };
 /* What the command line says (load.c has the table). */
 struct plan {
     const char *host, *tls, *protocol, *mechanism, *domain, *password, *name, *command, *certificate, *key, *helo;
-    int port, sessions, count, octets, each, accounts, in_flight, messages, sources, seed, resume, patience, first;
+    int port, sessions, count, octets, each, accounts, in_flight, messages, sources, seed, resume, patience, first, skip;
 };
 
 enum phase { SHAKING, TALKING };
@@ -51,7 +51,7 @@ extern const struct mode mode_smtp, mode_session, mode_retr, mode_list, mode_idl
 /* load.c */
 double now(void);
 _Noreturn void fail(const char *what, const char *detail);
-int take_number(void);             /* the next thing to do, or -1 where all have been begun */
+int take_number(void);             /* of the next thing to do, or -1 where all have been begun */
 void finished_one(double seconds); /* one of them is done */
 void finished_octets(size_t octets);
 void start_clock(void);            /* from here on, where the beginning does not count */
