@@ -25,15 +25,18 @@ void client_prepare(void)
     if (epoll_fd < 0 || !context)
         fail("prepare", strerror(errno));
     SSL_CTX_set_verify(context, SSL_VERIFY_NONE, NULL);
-    SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_session_cache_mode(context, plan.resume ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL : SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_mode(
+        context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_session_cache_mode(
+        context, plan.resume ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL : SSL_SESS_CACHE_OFF);
 }
 
 /* From 127.0.0.1, or from 127.1.0.0 on: a server counts connections by address. */
 static void choose_source(int fd)
 {
     int late = 1;
-    struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f010000u + (uint32_t)(opened % plan.sources) + 1u) };
+    struct sockaddr_in from = { .sin_family = AF_INET,
+        .sin_addr.s_addr = htonl(0x7f010000u + (uint32_t)(opened % plan.sources) + 1u) };
     if (plan.sources < 2)
         return;
     setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &late, sizeof late);

@@ -1,14 +1,15 @@
 /* load.c - load MODE key=value ...
  *
- *   smtp        `count` messages of `octets` over `sessions` connections, `each` on one before it is opened anew (0: all), to u0@domain .. in turn
- *   session     `count` times: connect, TLS (tls=yes|start|no), log in (mechanism=PLAIN|SCRAM-SHA-256|none), STAT in POP3, in submission a message of
- *               `octets` (0: none), QUIT; with resume=1 each connection but a slot's first tries to resume
- *   retr        one POP3 session: `count` RETR of messages 1..`messages`, `in_flight` at once
- *   list        one POP3 session: `count` times `command` (UIDL, LIST)
- *   idle        `sessions` sessions after login, held until standard input ends; says "held=N" when they stand
- *   primitives  `count` TLS handshakes in memory with `certificate` and `key`, and the single steps
+ *   smtp        `count` messages of `octets` over `sessions` connections, `each` on one before it is opened anew (0:
+ * all), to u0@domain .. in turn session     `count` times: connect, TLS (tls=yes|start|no), log in
+ * (mechanism=PLAIN|SCRAM-SHA-256|none), STAT in POP3, in submission a message of `octets` (0: none), QUIT; with
+ * resume=1 each connection but a slot's first tries to resume retr        one POP3 session: `count` RETR of
+ * messages 1..`messages`, `in_flight` at once list        one POP3 session: `count` times `command` (UIDL, LIST) idle
+ * `sessions` sessions after login, held until standard input ends; says "held=N" when they stand primitives  `count`
+ * TLS handshakes in memory with `certificate` and `key`, and the single steps
  *
- * The first `skip` of all are not counted.  The last line is figures: sent=N seconds=S rate=R p50_ms=A p99_ms=B and more.  It talks to loopback, and stops by itself. */
+ * The first `skip` of all are not counted.  The last line is figures: sent=N seconds=S rate=R p50_ms=A p99_ms=B and
+ * more.  It talks to loopback, and stops by itself. */
 #include "load.h"
 
 #include <stdio.h>
@@ -20,22 +21,43 @@
 
 enum { AT_ONCE = 64 }; /* logins under way while idle sessions are being opened */
 
-struct plan plan = { .host = "127.0.0.1", .tls = "no", .protocol = "smtp", .mechanism = "PLAIN", .domain = "bench.test", .password = "x1234567",
-    .name = "", .command = "UIDL", .certificate = "", .key = "", .helo = "load.test", .sessions = 1, .count = 1, .octets = 0, .accounts = 1,
-    .in_flight = 1, .messages = 1, .sources = 1, .seed = 1, .patience = 300 };
+struct plan plan = { .host = "127.0.0.1",
+    .tls = "no",
+    .protocol = "smtp",
+    .mechanism = "PLAIN",
+    .domain = "bench.test",
+    .password = "x1234567",
+    .name = "",
+    .command = "UIDL",
+    .certificate = "",
+    .key = "",
+    .helo = "load.test",
+    .sessions = 1,
+    .count = 1,
+    .octets = 0,
+    .accounts = 1,
+    .in_flight = 1,
+    .messages = 1,
+    .sources = 1,
+    .seed = 1,
+    .patience = 300 };
 
 static const struct {
     const char *key;
     const char **text;
     int *number;
 } options[] = {
-    { "host", &plan.host, NULL }, { "tls", &plan.tls, NULL }, { "protocol", &plan.protocol, NULL }, { "mechanism", &plan.mechanism, NULL },
-    { "domain", &plan.domain, NULL }, { "password", &plan.password, NULL }, { "name", &plan.name, NULL }, { "command", &plan.command, NULL },
-    { "certificate", &plan.certificate, NULL }, { "key", &plan.key, NULL }, { "helo", &plan.helo, NULL }, { "port", NULL, &plan.port },
-    { "sessions", NULL, &plan.sessions }, { "count", NULL, &plan.count }, { "octets", NULL, &plan.octets }, { "each", NULL, &plan.each },
-    { "accounts", NULL, &plan.accounts }, { "in_flight", NULL, &plan.in_flight }, { "messages", NULL, &plan.messages },
-    { "sources", NULL, &plan.sources }, { "seed", NULL, &plan.seed }, { "resume", NULL, &plan.resume }, { "patience", NULL, &plan.patience },
-    { "first", NULL, &plan.first }, { "skip", NULL, &plan.skip },
+    /* clang-format off */
+    { "host", &plan.host, NULL }, { "tls", &plan.tls, NULL }, { "protocol", &plan.protocol, NULL },
+    { "mechanism", &plan.mechanism, NULL }, { "domain", &plan.domain, NULL }, { "password", &plan.password, NULL },
+    { "name", &plan.name, NULL }, { "command", &plan.command, NULL }, { "certificate", &plan.certificate, NULL },
+    { "key", &plan.key, NULL }, { "helo", &plan.helo, NULL }, { "port", NULL, &plan.port },
+    { "sessions", NULL, &plan.sessions }, { "count", NULL, &plan.count }, { "octets", NULL, &plan.octets },
+    { "each", NULL, &plan.each }, { "accounts", NULL, &plan.accounts }, { "in_flight", NULL, &plan.in_flight },
+    { "messages", NULL, &plan.messages }, { "sources", NULL, &plan.sources }, { "seed", NULL, &plan.seed },
+    { "resume", NULL, &plan.resume }, { "patience", NULL, &plan.patience }, { "first", NULL, &plan.first },
+    { "skip", NULL, &plan.skip },
+    /* clang-format on */
 };
 
 const struct mode *mode;
@@ -56,11 +78,26 @@ _Noreturn void fail(const char *what, const char *detail)
     exit(1);
 }
 
-int take_number(void) { return to_do() > 0 ? begun++ : -1; }
-void finished_octets(size_t octets) { octets_read += octets; }
-void start_clock(void) { begin = now(); }
-bool all_finished(void) { return finished == plan.count; }
-int to_do(void) { return plan.skip + plan.count - begun; }
+int take_number(void)
+{
+    return to_do() > 0 ? begun++ : -1;
+}
+void finished_octets(size_t octets)
+{
+    octets_read += octets;
+}
+void start_clock(void)
+{
+    begin = now();
+}
+bool all_finished(void)
+{
+    return finished == plan.count;
+}
+int to_do(void)
+{
+    return plan.skip + plan.count - begun;
+}
 
 void finished_one(double seconds)
 {
@@ -80,7 +117,8 @@ static void read_option(const char *word)
 {
     const char *equals = strchr(word, '=');
     for (size_t i = 0; equals && i < sizeof options / sizeof *options; i++) {
-        if (strlen(options[i].key) != (size_t)(equals - word) || strncmp(options[i].key, word, (size_t)(equals - word)) != 0)
+        if (strlen(options[i].key) != (size_t)(equals - word) ||
+            strncmp(options[i].key, word, (size_t)(equals - word)) != 0)
             continue;
         char *end = NULL;
         long value = options[i].number ? strtol(equals + 1, &end, 10) : 0;
@@ -112,9 +150,10 @@ static void print_figures(double seconds)
     struct rusage own;
     getrusage(RUSAGE_SELF, &own);
     qsort(latencies, (size_t)finished, sizeof *latencies, compare);
-    printf("sent=%d seconds=%.4f rate=%.1f p50_ms=%.3f p99_ms=%.3f octets=%zu attempted=%d resumed=%d switches=%ld\n", finished, seconds,
-        finished / seconds, finished ? latencies[finished / 2] * 1e3 : 0.0, finished ? latencies[(size_t)finished * 99 / 100] * 1e3 : 0.0,
-        octets_read, attempted, resumed, own.ru_nvcsw + own.ru_nivcsw);
+    printf("sent=%d seconds=%.4f rate=%.1f p50_ms=%.3f p99_ms=%.3f octets=%zu attempted=%d resumed=%d switches=%ld\n",
+        finished, seconds, finished / seconds, finished ? latencies[finished / 2] * 1e3 : 0.0,
+        finished ? latencies[(size_t)finished * 99 / 100] * 1e3 : 0.0, octets_read, attempted, resumed,
+        own.ru_nvcsw + own.ru_nivcsw);
 }
 
 static int run(struct client *clients)

@@ -1,6 +1,7 @@
 /* load.h - the load generator: many mail sessions from one process, deterministic mail, figures on one line.
  *
- * A mode says what a client does with the lines that it reads; client.c connects, shakes hands and moves octets; load.c counts. */
+ * A mode says what a client does with the lines that it reads; client.c connects, shakes hands and moves octets; load.c
+ * counts. */
 #pragma once
 
 #include <openssl/ssl.h>
@@ -13,7 +14,8 @@ enum { LINE = 1024, COMMANDS = 1024, BODIES = 40 };
 /* What the command line says (load.c has the table). */
 struct plan {
     const char *host, *tls, *protocol, *mechanism, *domain, *password, *name, *command, *certificate, *key, *helo;
-    int port, sessions, count, octets, each, accounts, in_flight, messages, sources, seed, resume, patience, first, skip;
+    int port, sessions, count, octets, each, accounts, in_flight, messages, sources, seed, resume, patience, first,
+        skip;
 };
 
 enum phase { SHAKING, TALKING };
@@ -29,8 +31,8 @@ struct client {
     bool in_text, watched_for_writing;
     double began;
     size_t line_len;
-    char line[LINE];         /* the part of a line that came so far */
-    const char *out;         /* what is left to write: stays where it is until it is gone */
+    char line[LINE]; /* the part of a line that came so far */
+    const char *out; /* what is left to write: stays where it is until it is gone */
     size_t out_len;
     char commands[COMMANDS]; /* room for it */
     char scram[LINE / 2];    /* the first message of a login by SCRAM */
@@ -39,9 +41,9 @@ struct client {
 struct mode {
     const char *name;
     void (*prepare)(void);
-    void (*stands)(struct client *c);                               /* connected, and secured where TLS comes first */
+    void (*stands)(struct client *c);                             /* connected, and secured where TLS comes first */
     void (*line)(struct client *c, const char *line, size_t len); /* without CRLF; not ended by 0 */
-    void (*rest)(struct client *c);                                 /* or NULL: all that came in one read has been taken */
+    void (*rest)(struct client *c); /* or NULL: all that came in one read has been taken */
 };
 
 extern struct plan plan;
@@ -54,7 +56,7 @@ _Noreturn void fail(const char *what, const char *detail);
 int take_number(void);             /* of the next thing to do, or -1 where all have been begun */
 void finished_one(double seconds); /* one of them is done */
 void finished_octets(size_t octets);
-void start_clock(void);            /* from here on, where the beginning does not count */
+void start_clock(void); /* from here on, where the beginning does not count */
 bool all_finished(void);
 int to_do(void);
 
@@ -77,7 +79,7 @@ const char *mail_body(int number, size_t *out_len);
 void login_prepare(void);
 void login_stands(struct client *c);
 bool login_line(struct client *c, const char *line, size_t len); /* true: logged in, and the line was the last of it */
-bool last_line(const char *line, size_t len);                    /* of a reply that is good; a bad one ends the program */
+bool last_line(const char *line, size_t len); /* of a reply that is good; a bad one ends the program */
 bool is_pop3(void);
 const char *login_name(const struct client *c, char out[LINE / 4]);
 

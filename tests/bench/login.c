@@ -6,10 +6,19 @@
 
 enum stage { GREETING, HELLO, TLS, AUTH, SCRAM_PROOF, SCRAM_END, IN };
 
-bool is_pop3(void) { return strcmp(plan.protocol, "pop3") == 0; }
+bool is_pop3(void)
+{
+    return strcmp(plan.protocol, "pop3") == 0;
+}
 
-static bool says(const char *mechanism) { return strcmp(plan.mechanism, mechanism) == 0; }
-static bool by_starttls(const struct client *c) { return strcmp(plan.tls, "start") == 0 && !c->ssl; }
+static bool says(const char *mechanism)
+{
+    return strcmp(plan.mechanism, mechanism) == 0;
+}
+static bool by_starttls(const struct client *c)
+{
+    return strcmp(plan.tls, "start") == 0 && !c->ssl;
+}
 
 void login_prepare(void)
 {

@@ -1,6 +1,7 @@
 /* mail.c - deterministic mail: the same octets for the same seed and size.  A quarter each is
- *   UTF-8 text in 8 bits, ISO-2022-JP text, text with an attachment in base64, and text with its HTML beside it (quoted-printable).
- * Attachments are noise, as what is attached (PDF, JPEG) is compressed already; text is of some thirty words. */
+ *   UTF-8 text in 8 bits, ISO-2022-JP text, text with an attachment in base64, and text with its HTML beside it
+ * (quoted-printable). Attachments are noise, as what is attached (PDF, JPEG) is compressed already; text is of some
+ * thirty words. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,12 +20,21 @@ static int made;
 static uint64_t state;
 
 /* clang-format off */
-static const char *const utf8[] = { "invoice", "meeting", "tomorrow", "the", "of", "attached", "please", "regards", "office", "report", "会議", "請求書", "server", "delivery",
-    "monthly", "and", "to", "copier", "scan", "page", "quarter", "budget", "draft", "review", "見積書を添付します", "よろしくお願いいたします", "お世話になっております", "明日", NULL };
-static const char *const iso2022jp[] = { "\33$B2q5D\33(B", "\33$B@A5a=q\33(B", "\33$B$*@$OC$K$J$C$F$*$j$^$9\33(B", "\33$B$h$m$7$/$*4j$$$$$?$7$^$9\33(B",
-    "\33$B8+@Q=q$rE:IU$7$^$9\33(B", "\33$BL@F|\33(B", "FAX", "scan", "PDF", "2026/11/24", "No. 4711", NULL };
-static const char *const quoted[] = { "invoice", "meeting", "<b>tomorrow</b>", "the", "of", "attached", "please", "=E4=BC=9A=E8=AD=B0", "=E8=AB=8B=E6=B1=82=E6=9B=B8",
-    "<td>1,200</td>", "</tr><tr>", "<br>", "regards", "office", "report", "caf=C3=A9", NULL };
+static const char *const utf8[] = {
+    "invoice", "meeting", "tomorrow", "the", "of", "attached", "please", "regards", "office", "report", "会議",
+    "請求書", "server", "delivery", "monthly", "and", "to", "copier", "scan", "page", "quarter", "budget", "draft",
+    "review", "見積書を添付します", "よろしくお願いいたします",
+    "お世話になっております", "明日", NULL
+};
+static const char *const iso2022jp[] = {
+    "\33$B2q5D\33(B", "\33$B@A5a=q\33(B", "\33$B$*@$OC$K$J$C$F$*$j$^$9\33(B", "\33$B$h$m$7$/$*4j$$$$$?$7$^$9\33(B",
+    "\33$B8+@Q=q$rE:IU$7$^$9\33(B", "\33$BL@F|\33(B", "FAX", "scan", "PDF", "2026/11/24", "No. 4711", NULL
+};
+static const char *const quoted[] = {
+    "invoice", "meeting", "<b>tomorrow</b>", "the", "of", "attached", "please", "=E4=BC=9A=E8=AD=B0",
+    "=E8=AB=8B=E6=B1=82=E6=9B=B8", "<td>1,200</td>", "</tr><tr>", "<br>", "regards", "office", "report", "caf=C3=A9",
+    NULL
+};
 /* clang-format on */
 
 static uint32_t draw(uint32_t below)
@@ -84,8 +94,9 @@ static void add_attachment(struct text *t, size_t end)
     add(t, "Content-Type: multipart/mixed; boundary=\"=_ekirei-bench\"\r\n\r\n");
     add_part(t, "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n");
     add_words(t, utf8, words < end ? words : end);
-    add_part(t, "Content-Type: application/pdf; name=\"scan.pdf\"\r\nContent-Disposition: attachment; filename=\"scan.pdf\"\r\n"
-                "Content-Transfer-Encoding: base64\r\n");
+    add_part(t,
+        "Content-Type: application/pdf; name=\"scan.pdf\"\r\nContent-Disposition: attachment; filename=\"scan.pdf\"\r\n"
+        "Content-Transfer-Encoding: base64\r\n");
     add_noise(t, end);
     add(t, "--=_ekirei-bench--\r\n");
 }
@@ -107,7 +118,8 @@ static void add_fields(struct text *t, int number, bool by_account)
         snprintf(sender, sizeof sender, "u%d@%s", number, plan.domain);
     else
         snprintf(sender, sizeof sender, "sender@elsewhere.test");
-    const char *subject = number % 2 ? "=?ISO-2022-JP?B?GyRCQEE1YT1xJE43byRLJEQkJCRGGyhC?=" : "=?UTF-8?B?6KuL5rGC5pu444Gu5Lu244Gr44Gk44GE44Gm?=";
+    const char *subject = number % 2 ? "=?ISO-2022-JP?B?GyRCQEE1YT1xJE43byRLJEQkJCRGGyhC?="
+                                     : "=?UTF-8?B?6KuL5rGC5pu444Gu5Lu244Gr44Gk44GE44Gm?=";
     snprintf(fields, sizeof fields,
         "From: =?UTF-8?B?5L2Q6Jek?= <%s>\r\nTo: somebody@%s\r\nSubject: %s\r\nDate: Tue, 24 Nov 2026 10:00:00 +0900\r\n"
         "Message-ID: <load-%d-%d@elsewhere.test>\r\nMIME-Version: 1.0\r\n",

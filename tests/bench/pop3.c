@@ -1,4 +1,5 @@
-/* pop3.c - reading one mailbox: RETR with several in flight, and UIDL or LIST of the whole of it.  The clock starts after the login. */
+/* pop3.c - reading one mailbox: RETR with several in flight, and UIDL or LIST of the whole of it.  The clock starts
+ * after the login. */
 #include <stdio.h>
 
 #include "load.h"

@@ -1,5 +1,6 @@
-/* primitives.c - what TLS costs at least: full handshakes between two ends in memory, of which only the server's CPU is counted, and its single steps.
- * Same library, same certificate and key, same settings as a mail server's: TLS 1.3, X25519, one ticket. */
+/* primitives.c - what TLS costs at least: full handshakes between two ends in memory, of which only the server's CPU is
+ * counted, and its single steps. Same library, same certificate and key, same settings as a mail server's: TLS 1.3,
+ * X25519, one ticket. */
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -19,7 +20,8 @@ static double cpu(void)
 static SSL_CTX *server_context(void)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-    if (!ctx || SSL_CTX_use_certificate_chain_file(ctx, plan.certificate) != 1 || SSL_CTX_use_PrivateKey_file(ctx, plan.key, SSL_FILETYPE_PEM) != 1)
+    if (!ctx || SSL_CTX_use_certificate_chain_file(ctx, plan.certificate) != 1 ||
+        SSL_CTX_use_PrivateKey_file(ctx, plan.key, SSL_FILETYPE_PEM) != 1)
         fail("certificate and key", plan.certificate);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(ctx, 1);
@@ -66,12 +68,14 @@ static EVP_PKEY *read_key(void)
 
 static double sign_seconds(EVP_PKEY *key)
 {
-    unsigned char text[130] = { 0 }, signature[1024]; /* 130: what a server signs in TLS 1.3 with SHA-256 (RFC 8446 4.4.3) */
+    unsigned char text[130] = { 0 },
+                  signature[1024]; /* 130: what a server signs in TLS 1.3 with SHA-256 (RFC 8446 4.4.3) */
     double spent = -cpu();
     for (int i = 0; i < plan.count; i++) {
         size_t len = sizeof signature;
         EVP_MD_CTX *md = EVP_MD_CTX_new();
-        if (EVP_DigestSignInit(md, NULL, EVP_sha256(), NULL, key) != 1 || EVP_DigestSign(md, signature, &len, text, sizeof text) != 1)
+        if (EVP_DigestSignInit(md, NULL, EVP_sha256(), NULL, key) != 1 ||
+            EVP_DigestSign(md, signature, &len, text, sizeof text) != 1)
             fail("sign", "no");
         EVP_MD_CTX_free(md);
     }
@@ -87,7 +91,8 @@ static double agree_seconds(const char *group)
         size_t len = sizeof secret;
         EVP_PKEY *own = strcmp(group, "P-256") == 0 ? EVP_EC_gen("P-256") : EVP_PKEY_Q_keygen(NULL, NULL, group);
         EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(own, NULL);
-        if (EVP_PKEY_derive_init(ctx) != 1 || EVP_PKEY_derive_set_peer(ctx, peer) != 1 || EVP_PKEY_derive(ctx, secret, &len) != 1)
+        if (EVP_PKEY_derive_init(ctx) != 1 || EVP_PKEY_derive_set_peer(ctx, peer) != 1 ||
+            EVP_PKEY_derive(ctx, secret, &len) != 1)
             fail("derive", group);
         EVP_PKEY_CTX_free(ctx);
         EVP_PKEY_free(own);
@@ -106,8 +111,8 @@ int primitives(void)
         handshake(server, client);
     for (int i = 0; i < plan.count; i++)
         seconds += handshake(server, client);
-    printf("handshake_us=%.1f sign_us=%.1f x25519_us=%.1f p256_us=%.1f\n", seconds / plan.count * 1e6, sign_seconds(key) * 1e6,
-        agree_seconds("X25519") * 1e6, agree_seconds("P-256") * 1e6);
+    printf("handshake_us=%.1f sign_us=%.1f x25519_us=%.1f p256_us=%.1f\n", seconds / plan.count * 1e6,
+        sign_seconds(key) * 1e6, agree_seconds("X25519") * 1e6, agree_seconds("P-256") * 1e6);
     EVP_PKEY_free(key);
     SSL_CTX_free(server);
     SSL_CTX_free(client);

@@ -1,4 +1,5 @@
-/* scram.c - SCRAM-SHA-256 as a client (RFC 5802).  What it derives from a password is kept for the account, as mail programs keep it. */
+/* scram.c - SCRAM-SHA-256 as a client (RFC 5802).  What it derives from a password is kept for the account, as mail
+ * programs keep it. */
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
@@ -13,9 +14,12 @@ enum { HASH = 32, NONCE = 24, SALT = 128 };
 static struct kept {
     char salt[SALT]; /* what it was derived with */
     uint8_t client_key[HASH], stored_key[HASH];
-} *kept;
+} * kept;
 
-void encode(char *out, const void *octets, size_t len) { EVP_EncodeBlock((unsigned char *)out, octets, (int)len); }
+void encode(char *out, const void *octets, size_t len)
+{
+    EVP_EncodeBlock((unsigned char *)out, octets, (int)len);
+}
 
 static int decode(uint8_t *out, const char *base64, size_t len)
 {
@@ -26,7 +30,6 @@ static int decode(uint8_t *out, const char *base64, size_t len)
         got--;
     return got;
 }
-
 
 void scram_first(struct client *c, const char *name)
 {
@@ -58,7 +61,8 @@ static void derive(struct kept *keys, const char *server_first)
     memcpy(keys->salt, salt + 3, len);
     keys->salt[len] = 0;
     int raw_len = decode(raw, keys->salt, len);
-    if (PKCS5_PBKDF2_HMAC(plan.password, -1, raw, raw_len, (int)strtol(rounds + 3, NULL, 10), EVP_sha256(), HASH, salted) != 1)
+    if (PKCS5_PBKDF2_HMAC(
+            plan.password, -1, raw, raw_len, (int)strtol(rounds + 3, NULL, 10), EVP_sha256(), HASH, salted) != 1)
         fail("SCRAM", "no key");
     hmac(salted, "Client Key", 10, keys->client_key);
     EVP_Digest(keys->client_key, HASH, keys->stored_key, NULL, EVP_sha256(), NULL);

@@ -39,7 +39,8 @@ static void work(struct client *c)
     } else if (plan.octets > 0) {
         c->stage = ENVELOPE;
         c->due = 3;
-        client_say(c, "MAIL FROM:<%s>\r\nRCPT TO:<u%d@%s>\r\nDATA\r\n", login_name(c, name), (c->number + 1) % plan.accounts, plan.domain);
+        client_say(c, "MAIL FROM:<%s>\r\nRCPT TO:<u%d@%s>\r\nDATA\r\n", login_name(c, name),
+            (c->number + 1) % plan.accounts, plan.domain);
     } else {
         leave(c);
     }
@@ -76,7 +77,8 @@ static void line(struct client *c, const char *text, size_t len)
 
 const struct mode mode_session = { "session", prepare, stands, line, NULL };
 
-/* ---- idle ---------------------------------------------------------------------------------------------------------- */
+/* ---- idle ----------------------------------------------------------------------------------------------------------
+ */
 
 static int next_idle;
 

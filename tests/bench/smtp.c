@@ -1,13 +1,20 @@
-/* smtp.c - mail in, as another server sends it (or hands it over by LMTP): MAIL, RCPT and DATA in one write, and the body when all three are answered. */
+/* smtp.c - mail in, as another server sends it (or hands it over by LMTP): MAIL, RCPT and DATA in one write, and the
+ * body when all three are answered. */
 #include <string.h>
 
 #include "load.h"
 
 enum stage { GREETING, EHLO, ENVELOPE, BODY, QUIT };
 
-static void prepare(void) { mail_prepare(false); }
+static void prepare(void)
+{
+    mail_prepare(false);
+}
 
-static void stands(struct client *c) { c->stage = GREETING; }
+static void stands(struct client *c)
+{
+    c->stage = GREETING;
+}
 
 static void next_message(struct client *c)
 {
@@ -21,7 +28,8 @@ static void next_message(struct client *c)
     c->began = now();
     c->stage = ENVELOPE;
     c->due = 3;
-    client_say(c, "MAIL FROM:<sender@elsewhere.test>\r\nRCPT TO:<u%d@%s>\r\nDATA\r\n", plan.first + c->number % plan.accounts, plan.domain);
+    client_say(c, "MAIL FROM:<sender@elsewhere.test>\r\nRCPT TO:<u%d@%s>\r\nDATA\r\n",
+        plan.first + c->number % plan.accounts, plan.domain);
 }
 
 static void line(struct client *c, const char *text, size_t len)
