@@ -218,6 +218,10 @@ static enum status open_store(struct sqlite *s, const struct store_plan *plan, s
     if (plan->mode == STORE_WRITER)
         TRY(take_lock(s, plan, why));
     TRY(make_database(s, plan, why));
+    if (plan->mode == STORE_WRITER && (status = sqlite_settle_log(s, DATABASE "-wal")) != STATUS_OK) {
+        SAY(why, "%s/" DATABASE "-wal cannot be written anew: %s", plan->dir, status_name(status));
+        return status;
+    }
     TRY(open_database(s, plan, why));
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_timeout(s->db, ORDINARY_WAIT);

@@ -68,6 +68,8 @@ static inline struct sqlite *sqlite_of(struct store *store)
 /* open.c */
 MUST_USE enum status sqlite_open(const struct store_plan *plan, struct store **out_store, struct buf *why);
 
+/* settle.c - before SQLite opens the log `name` */
+MUST_USE enum status sqlite_settle_log(struct sqlite *s, const char *name);
 
 /* statement.c - prepared statements live as long as the connection.  `sql` must be a constant: it is found by its
  * address. */
