@@ -7,3 +7,4 @@
 
 void *alloc(size_t size);                         /* zeroed; never NULL */
 void release(void *memory);                       /* NULL is fine */
+void alloc_trim(void);                            /* gives what is free back to the system: after many have gone; takes milliseconds */

@@ -4,12 +4,32 @@
  * are the shortest.  Who logged in keeps his place: then a newcomer is told to try again. */
 #include "gate/impl.h"
 
-#define LOOKS 16 /* at connections whose answer is due: they are not silent, it is we who are slow */
+#include "base/alloc.h"
+
+#define CROWD      256u /* sessions whose memory is worth the work */
+#define TRIM_AFTER 500u /* ms */
+#define LOOKS      16   /* at connections whose answer is due: they are not silent, it is we who are slow */
+
+static void on_trim(uv_timer_t *timer)
+{
+    struct gate *gate = timer->data;
+    alloc_trim();
+    gate->visitor_peak = gate->visitor_count;
+}
+
+/* A crowd has gone: so should the memory that it took.  In a moment, when the last of it is free. */
+static void look_at_peak(struct gate *gate)
+{
+    if (gate->visitor_peak >= CROWD && gate->visitor_count <= gate->visitor_peak / 2 && !uv_is_active((const uv_handle_t *)&gate->trim))
+        uv_timer_start(&gate->trim, on_trim, TRIM_AFTER, 0);
+}
 
 void crowd_init(struct gate *gate)
 {
     list_init(&gate->silent);
     list_init(&gate->leaving);
+    uv_timer_init(&gate->loop.uv, &gate->trim);
+    gate->trim.data = gate;
 }
 
 /* They have said all and are told so, but who does not hang up lingers: some thousands of these would be all descriptors. */
@@ -49,6 +69,8 @@ void crowd_enter(struct visitor *visitor)
     const struct settings *settings = gate->house.settings;
     uint32_t of_address = settings->connections_per_address, most = settings->connections;
     list_init(&visitor->place);
+    if (gate->visitor_count > gate->visitor_peak)
+        gate->visitor_peak = gate->visitor_count;
     if (!door_is_full(&gate->door, visitor->ip, of_address, most) || make_room(gate))
         visitor->counted = door_enter(&gate->door, visitor->ip, of_address, most);
     if (visitor->counted)
@@ -77,4 +99,5 @@ void crowd_leave(struct visitor *visitor)
         door_leave(&visitor->gate->door, visitor->ip);
     visitor->gate->leaving_count -= visitor->is_leaving;
     list_remove(&visitor->place);
+    look_at_peak(visitor->gate);
 }

@@ -189,9 +189,9 @@ int gate_run(enum role role, struct role_start *start)
     gate->pending_free = -1;
     list_init(&gate->listeners);
     list_init(&gate->visitors);
-    crowd_init(gate);
     signal(SIGPIPE, SIG_IGN);
     loop_init(&gate->loop);
+    crowd_init(gate);
     uv_timer_init(&gate->loop.uv, &gate->timer);
     gate->control = control_open(&gate->loop, start->control, on_control, gate);
     if (open_house(gate) != STATUS_OK || enter_jail(gate) != STATUS_OK) {

@@ -58,7 +58,8 @@ struct gate {
     struct list silent;           /* visitors who are counted and have not logged in, those silent for longest first (crowd.c) */
     struct list leaving;          /* visitors who were told to go */
     uint32_t leaving_count;
-    uint32_t visitor_count, visitor_most;
+    uint32_t visitor_count, visitor_most, visitor_peak; /* peak: since memory was given back last */
+    uv_timer_t trim;
     struct door door;
     uint64_t first_id, taken;     /* connections of this worker's life */
     struct channel *keeper;       /* NULL: away */
