@@ -25,9 +25,9 @@ def asks():
     for name, cells in sorted(results["asks"].items()):
         kind, shown = name.split(": ", 1)
         groups.setdefault(kind, []).append((shown, cells))
-    what = {"ask": "a kind of ask", "frame": "octets on the keeper's channel", "word": "a word to the supervisor"}
+    what = {"ask": "a kind of ask", "frame": "octets on the keeper's channel", "signer": "asked of the signer", "word": "a word to the supervisor"}
     lines = []
-    for kind in ("ask", "frame", "login", "mail", "mailbox", "queue", "errand", "word"):
+    for kind in ("ask", "frame", "signer", "login", "mail", "mailbox", "queue", "errand", "word"):
         other = "may ask it" if kind == "ask" else "-"
         lines += table(what.get(kind, kind), groups.pop(kind), ASKING, other) + [""]
     assert not groups, groups.keys()

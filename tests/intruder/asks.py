@@ -5,6 +5,7 @@ import os
 import poplib
 import re
 import smtplib
+import struct
 import time
 
 from house import House, Sink, message, until
@@ -120,6 +121,27 @@ def frames(stage, role):
         stage.octets(role, name, octets, riders)
 
 
+# ---- the signer ----
+
+
+def signs(stage, role):
+    """What the thread with the private keys signs is a handshake of ours, and nothing else (net/sign.h): number, kind, detail, key, octets."""
+    def sign(octets, kind=1, detail=0x0804, key=b"k" * 32):
+        fields = b"".join((struct.pack("<IBI", 1, kind, detail), struct.pack("<I", len(key)), key, struct.pack("<I", len(octets)), octets))
+        return struct.pack("<I", len(fields)) + fields
+    proof = b" " * 64 + b"TLS 1.3, %s CertificateVerify\0" + b"h" * 32
+    good = sign(proof % b"server")
+    for name, octets in (("a message of mail", sign(b"From: alice@acc.test\r\n\r\nx\r\n")), ("a digest", sign(b"d" * 32)), ("nothing", sign(b"")),
+                         ("a client's proof in TLS 1.3", sign(proof % b"client")), ("a certificate", sign(b"\x30\x82\x01\x00" + b"c" * 256)),
+                         ("a handshake, under a scheme that there is not", sign(proof % b"server", detail=0x9999)), ("a kind that there is not", sign(b"x", kind=9)),
+                         ("a secret of a version beyond any", sign(b"x" * 256, kind=2, detail=0x10000)), ("two at a time", good + good), ("octets behind its end", struct.pack("<I", len(good) - 1) + good[4:] + b"xyz"),
+                         ("a slice longer than the frame", good[:13] + b"\xff\xff\xff\xff" + good[17:]), ("length 0", b"\0\0\0\0" + good[4:]), ("length beyond any", b"\xff\xff\xff\xff" + good[4:])):
+        said = stage.puppets[role].call(f"sign 0 {octets.hex()}")
+        assert said in (None, "raw 0"), f"{role}: {name}: {said}"
+        assert stage.puppets[role].hear() is None, f"{role}: {name}"
+        stage.note(role, "signer: " + name, stage.replaced(role, name))
+
+
 # ---- the wrong moment, and somebody else's ----
 
 
@@ -232,6 +254,7 @@ def words(stage, role):
 def one_role(stage, role):
     if role != "courier":
         moments(stage, role)
+        signs(stage, role)
     frames(stage, role)
     kinds(stage, role)
 

@@ -13,6 +13,7 @@
 #include "jail/jail.h"
 #include "net/boot.h"
 #include "net/channel.h"
+#include "net/tls_key.h"
 #include "net/wire.h"
 #include "supervisor/impl.h"
 
@@ -28,13 +29,15 @@ enum status __wrap_jail_enter(const struct jail_plan *plan);
 void __wrap_loop_run(struct loop *loop);
 struct channel *__wrap_channel_open(struct loop *loop, int fd, const struct channel_events *events);
 void __wrap_child_ended(struct child *child, int status);
+void __real_tls_key_signer(int fd);
+void __wrap_tls_key_signer(int fd);
 
 static struct puppet {
     enum role role;
     int line;                       /* to the test; -1: nobody holds the strings */
     uv_poll_t poll;
     struct channel *keeper;         /* of a gate or the courier: its last channel */
-    int keeper_fd;
+    int keeper_fd, signer_fd;       /* behind it, and a gate's stream to the signer */
     struct channel_events real;     /* whose the channel is */
     uint32_t number;
 } puppet = { .role = ROLE_SUPERVISOR, .line = -1, .number = OUR_NUMBER };
@@ -124,7 +127,7 @@ static int send_octets(int fd, const char *octets, size_t len, int riders)
     return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)len ? 0 : errno;
 }
 
-/* "raw RIDERS HEX" to the keeper, "word RIDERS HEX" to the supervisor, just as they are. */
+/* "raw RIDERS HEX" to the keeper, "sign RIDERS HEX" to the signer, "word RIDERS HEX" to the supervisor, just as they are. */
 static void do_raw(char *text, int fd)
 {
     static char octets[MOST_LINE];
@@ -179,6 +182,8 @@ static void on_line(uv_poll_t *poll, int status, int events)
         do_ask(text + 7, false);
     else if (strncmp(text, "raw ", 4) == 0)
         do_raw(text + 4, puppet.keeper_fd);
+    else if (strncmp(text, "sign ", 5) == 0)
+        do_raw(text + 5, puppet.signer_fd);
     else if (strncmp(text, "word ", 5) == 0)
         do_raw(text + 5, ROLE_CONTROL_FD);
     else if (strcmp(text, "list") == 0) {
@@ -243,6 +248,12 @@ struct channel *__wrap_channel_open(struct loop *loop, int fd, const struct chan
     puppet.keeper_fd = fd;
     puppet.keeper = __real_channel_open(loop, fd, &(struct channel_events){ .frame = on_frame, .lost = on_lost });
     return puppet.keeper;
+}
+
+void __wrap_tls_key_signer(int fd)
+{
+    puppet.signer_fd = fd;
+    __real_tls_key_signer(fd);
 }
 
 /* So many ends of one role would make the supervisor wait ever longer; that it waits is tested in tests/e2e/test_life.py. */

@@ -1,6 +1,6 @@
 /* puppet.h - a role in an intruder's hands: tests/intruder/test_intruder.py says over a line what it shall try, once it is behind its walls.
  *
- * The program for this is ekirei with four functions wrapped by the linker (meson.build); ekirei itself has nothing of it. */
+ * The program for this is ekirei with five functions wrapped by the linker (meson.build); ekirei itself has nothing of it. */
 #pragma once
 
 #include <sys/types.h>

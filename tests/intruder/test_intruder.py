@@ -45,6 +45,8 @@ class Puppet:
             return self.line.recv(1 << 16).decode("utf-8", "replace") or None
         except ConnectionResetError:
             return None
+        except TimeoutError:
+            raise AssertionError(f"{self.role}: neither an answer nor its end") from None
 
     def call(self, text):
         try:
