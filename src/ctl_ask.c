@@ -61,6 +61,9 @@ static const struct explanation explanations[] = {
     { ASK_LEASE_REVOKE,     STATUS_NOT_FOUND, "there is no account and no address %s" },
     { ASK_QUEUE_SHOW,       STATUS_NOT_FOUND, "there is no message %s in the queue; 'ekirei queue list' shows all" },
     { ASK_QUEUE_CHANGE,     STATUS_NOT_FOUND, "there is no message %s in the queue; 'ekirei queue list' shows all" },
+    { ASK_SNAPSHOT,         STATUS_BUSY,      "%s: another backup is being made; try again when it is done" },
+    { ASK_SNAPSHOT,         STATUS_FULL,      "%s: the store's disk has no room for a copy of its database; nothing was changed" },
+    { ASK_SNAPSHOT,         STATUS_CORRUPT,   "%s: the database is damaged; 'ekirei check' tells more" },
     { ASK_NONE,             STATUS_NOT_FOUND, "there is no account %s; 'ekirei account list' shows all" },
     { ASK_NONE,             STATUS_EXISTS,    "%s is there already" },
     { ASK_NONE,             STATUS_MALFORMED, "%s: this does not have the form it must have" },
@@ -197,6 +200,73 @@ static int explain_socket(const struct ctl *ctl)
     return ctl_failed("%s/run/control.sock: %s (run this as the user who started the server)", ctl->dir, strerror(errno));
 }
 
+/* ---- beside: the child has the store, this process its rights ---- */
+
+/* Never returns: what is asked is answered until nobody asks. */
+static void answer_beside(struct ctl *ctl, int fd)
+{
+    struct buf scratch = BUF(CHANNEL_SCRATCH), out = BUF(CHANNEL_SCRATCH);
+    struct arena arena = ARENA(ROWS_ARENA);
+    struct frame frame;
+    struct answer answer;
+    while (channel_take(fd, &arena, &scratch, &frame) == STATUS_OK) {
+        keeper_alone_ask(ctl->alone, &frame.ask, &answer);
+        if (channel_reply(fd, &out, &frame, &answer) != STATUS_OK)
+            break;
+        arena_reset(&arena);
+    }
+    ctl_close(ctl);
+    _exit(CTL_DONE);
+}
+
+static void become_child(struct ctl *ctl, int fd)
+{
+    int code = open_alone(ctl);
+    if (code != CTL_DONE || write(fd, "", 1) != 1)
+        _exit(code);
+    ctl->socket = -1;
+    answer_beside(ctl, fd);
+}
+
+/* The child's exit status where it could not open the store. */
+static int open_beside(struct ctl *ctl)
+{
+    int pair[2];
+    char ready;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+        return ctl_failed("no socket can be made: %s", strerror(errno));
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        close(pair[0]);
+        become_child(ctl, pair[1]);
+    }
+    close(pair[1]);
+    if (child > 0 && read(pair[0], &ready, 1) == 1) {
+        ctl->socket = pair[0];
+        ctl->child = child;
+        ctl->is_open = true;
+        return CTL_DONE;
+    }
+    close(pair[0]);
+    return child < 0 ? ctl_failed("no new process can be started: %s", strerror(errno)) : wait_for(child);
+}
+
+/* The child goes on with the command; the parent ends with it, unless the store was locked. */
+static int open_in_child(struct ctl *ctl)
+{
+    fflush(stdout);
+    pid_t child = fork();
+    if (child < 0)
+        return ctl_failed("no new process can be started: %s", strerror(errno));
+    if (child == 0)
+        return open_alone(ctl);
+    int code = wait_for(child);
+    if (code != EXIT_BUSY)
+        _exit(code); /* it did the command, its output and its explanations */
+    return code;
+}
+
 /* Either the socket is open, or this is the child with an open store, or the command is over. */
 static int open_any(struct ctl *ctl)
 {
@@ -215,15 +285,9 @@ static int open_any(struct ctl *ctl)
             if (code != CTL_DONE)
                 return code;
         }
-        fflush(stdout);
-        pid_t child = fork();
-        if (child < 0)
-            return ctl_failed("no new process can be started: %s", strerror(errno));
-        if (child == 0)
-            return open_alone(ctl);
-        int code = wait_for(child);
+        int code = ctl->beside ? open_beside(ctl) : open_in_child(ctl);
         if (code != EXIT_BUSY)
-            _exit(code); /* the child did the command, its output and its explanations */
+            return code;
         if (clock_now() > until)
             return ctl_failed("the store in %s is in use by a process that does not answer; try again", ctl->dir);
     }
@@ -292,6 +356,9 @@ void ctl_close(struct ctl *ctl)
 {
     if (ctl->socket >= 0)
         close(ctl->socket);
+    if (ctl->child > 0)
+        wait_for(ctl->child);
+    ctl->child = 0;
     if (ctl->alone)
         keeper_alone_close(ctl->alone);
     if (ctl->settings)

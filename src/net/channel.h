@@ -30,3 +30,7 @@ void channel_drain(struct channel *channel, msec limit);
  * The answer points into `scratch` (whose max is at least CHANNEL_SCRATCH) and into `arena`.  AWAY: no answer came; MALFORMED: no good one. */
 #define CHANNEL_SCRATCH (LIMIT_FRAME + 64u)
 MUST_USE enum status channel_call(int fd, const struct ask *ask, struct arena *arena, struct buf *scratch, struct answer *out_answer);
+/* And the twin's other end, for a process that does nothing else: waits for one ask as long as it takes, and answers it.  No descriptors here.
+ * AWAY: nobody asks any more. */
+MUST_USE enum status channel_take(int fd, struct arena *arena, struct buf *scratch, struct frame *out_frame);
+MUST_USE enum status channel_reply(int fd, struct buf *scratch, const struct frame *ask, const struct answer *answer);

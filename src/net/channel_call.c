@@ -71,3 +71,39 @@ enum status channel_call(
         close(held);
     return status == STATUS_OK && !fits ? STATUS_MALFORMED : status;
 }
+
+static enum status wait_for_more(int fd)
+{
+    struct pollfd entry = { .fd = fd, .events = POLLIN };
+    while (poll(&entry, 1, -1) < 0)
+        if (errno != EINTR)
+            return STATUS_AWAY;
+    return STATUS_OK;
+}
+
+enum status channel_take(int fd, struct arena *arena, struct buf *scratch, struct frame *out_frame)
+{
+    int held = -1;
+    must(scratch->max >= CHANNEL_SCRATCH);
+    buf_clear(scratch);
+    TRY(wait_for_more(fd));
+    enum status status = call_in(fd, scratch, &held, clock_now() + LIMIT_CALL);
+    if (status == STATUS_OK)
+        status = wire_open(buf_slice(scratch), arena, &held, out_frame);
+    if (held >= 0)
+        close(held);
+    if (status == STATUS_OK && *wire_fd(out_frame) >= 0) {
+        close(*wire_fd(out_frame));
+        *wire_fd(out_frame) = -1;
+    }
+    return status == STATUS_OK && out_frame->is_answer ? STATUS_MALFORMED : status;
+}
+
+enum status channel_reply(int fd, struct buf *scratch, const struct frame *ask, const struct answer *answer)
+{
+    struct frame reply = { .session = ask->session, .number = ask->number, .is_answer = true, .answer = *answer };
+    must(answer->fd < 0);
+    buf_clear(scratch);
+    TRY(wire_put(scratch, &reply, false));
+    return call_out(fd, buf_slice(scratch), -1, clock_now() + LIMIT_CALL);
+}
