@@ -1,5 +1,7 @@
 #include "base/secret.h"
 
+#include <malloc.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/must.h"
@@ -27,4 +29,26 @@ void wipe(void *memory, size_t size)
 {
     if (size > 0)
         explicit_bzero(memory, size);
+}
+
+void *secret_take(size_t size) { return malloc(size); }
+
+void *secret_resize(void *memory, size_t size)
+{
+    size_t had = memory ? malloc_usable_size(memory) : 0;
+    if (had >= size && size > 0)
+        return memory;
+    void *other = size > 0 ? malloc(size) : NULL; /* realloc(3) would leave what it moved */
+    if (other && had > 0)
+        memcpy(other, memory, had);
+    if (other || size == 0)
+        secret_give_back(memory);
+    return other;
+}
+
+void secret_give_back(void *memory)
+{
+    if (memory)
+        wipe(memory, malloc_usable_size(memory));
+    free(memory);
 }

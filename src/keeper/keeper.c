@@ -375,6 +375,8 @@ int keeper_run(struct role_start *start)
     signal(SIGINT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
+    if (!signer_prepare())
+        LOG(LOG_WARNING, "keeper.memory", LOG_WORD("what", "private keys may leave copies in memory that was given back"));
     vault_init();
     json_start(random_u64());
     loop_init(&loop);

@@ -421,6 +421,29 @@ static void wake(struct signer *signer)
 
 /* ---- from the loop ---- */
 
+static void *take_memory(size_t size, const char *file, int number)
+{
+    (void)file;
+    (void)number;
+    return secret_take(size);
+}
+
+static void *resize_memory(void *memory, size_t size, const char *file, int number)
+{
+    (void)file;
+    (void)number;
+    return secret_resize(memory, size);
+}
+
+static void give_back_memory(void *memory, const char *file, int number)
+{
+    (void)file;
+    (void)number;
+    secret_give_back(memory);
+}
+
+bool signer_prepare(void) { return CRYPTO_set_mem_functions(take_memory, resize_memory, give_back_memory) == 1; }
+
 struct signer *signer_open(int control)
 {
     struct signer *signer = alloc(sizeof *signer);

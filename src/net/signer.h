@@ -12,6 +12,8 @@
 
 struct signer;
 
+/* For a process that will have keys, before it uses OpenSSL at all: what that gives back is wiped, the text of keys in its buffers included.  False: it was used already. */
+bool signer_prepare(void);
 /* `control`: the line to the supervisor, or -1; it must stay open until signer_close(). */
 struct signer *signer_open(int control);
 /* The other end of a gate's stream; takes over `fd`. */
