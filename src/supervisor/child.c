@@ -15,6 +15,7 @@
 
 #define LAST_MOMENTS 500u    /* milliseconds between a role's hanging up and its end */
 #define MOST_WORKERS 255u
+#define UNREADY_FREE 2u      /* ends before it was ready, in a row */
 
 static bool is_gate(enum role role) { return role == ROLE_MX || role == ROLE_USER; }
 
@@ -218,8 +219,11 @@ static void on_timer(uv_timer_t *timer) { child_start(list_element(timer, struct
 
 static void start_later(struct child *child)
 {
-    /* A role that had been at work fell over one input: the others' mail waits for it, so it is back within a second. */
-    unsigned most = child->served ? LIMIT_SERVED_CRASHES : LIMIT_CRASHES;
+    /* A role that had been at work fell over one input: the others' mail waits for it, so it is back within a second.  One that was killed while it
+     * started is not broken yet; one that never gets so far is. */
+    unsigned most = LIMIT_SERVED_CRASHES + (child->unready > UNREADY_FREE ? child->unready - UNREADY_FREE : 0);
+    if (child->failed || most > LIMIT_CRASHES)
+        most = LIMIT_CRASHES;
     unsigned doublings = child->failed || child->crashes > most ? most : child->crashes > 0 ? child->crashes - 1 : 0;
     uv_timer_start(&child->timer, on_timer, LIMIT_RESTART << doublings, 0);
 }
@@ -231,6 +235,7 @@ static void could_not_start(struct child *child, const char *what)
         control_close(child->control);
     child->control = NULL;
     child->crashes++;
+    child->unready++;
     start_later(child);
 }
 
@@ -337,5 +342,6 @@ void child_ended(struct child *child, int status)
         return;
     }
     child->crashes = lived > LIMIT_GOOD_LIFE ? 1 : child->crashes + 1;
+    child->unready = child->served ? 0 : child->unready + 1;
     start_later(child);
 }

@@ -33,7 +33,8 @@ struct child {
     uv_timer_t timer;            /* of the next start, or of the end of one that hung up */
     uint64_t starts;
     unsigned crashes;            /* in a row */
-    bool served;                 /* the one that crashed last had been ready */
+    unsigned unready;            /* of these the last, that ended before they were ready */
+    bool served;                 /* it is, or was, ready */
     msec started;
     bool ready, in_force;
     bool failed;                 /* it said that it cannot run */

@@ -138,6 +138,29 @@ class Life(unittest.TestCase):
                 self.assertLess(time.monotonic() - start, 2.0, role)  # service is back within 2 s
             self.assertEqual(len(house.mail_of("bob@acc.test")), 4)
 
+    def test_role_that_is_killed_again_before_it_is_ready(self):
+        """Whoever kills a role often, and once while it starts, does not shut out everybody for twelve seconds."""
+        def kill(pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+        def works():
+            with contextlib.suppress(OSError, smtplib.SMTPException):
+                house.send("bob@acc.test")
+                return True
+        with House() as house:
+            for _ in range(6):
+                old = house.pids()["keeper"]
+                kill(old)
+                until(works, 5, "mail after the end of the keeper")
+            kill(pid := house.pids()["keeper"])
+            while not (new := house.pids().get("keeper")) or new == pid:
+                time.sleep(0.0005)
+            kill(new)
+            start = time.monotonic()
+            until(works, 20, "mail after two ends of the keeper")
+            self.assertLess(time.monotonic() - start, 2.0)
+
     def test_C216_nothing_answered_250_is_lost_by_kill_9(self):
         with House() as house:
             accepted = []
