@@ -74,6 +74,7 @@ static void on_lost(void *context, const char *why)
     struct courier *courier = context;
     LOG(LOG_WARNING, "courier.keeper-lost", LOG_WORD("reason", why));
     forget_keeper(courier);
+    control_tell(courier->control, CONTROL_CHANNEL);
 }
 
 static void take_boot(struct courier *courier, int fd)

@@ -128,6 +128,12 @@ static void on_control(void *context, const struct control_message *message)
         close(message->fd);
 }
 
+static void on_signer_lost(void *context)
+{
+    struct gate *gate = context;
+    control_tell(gate->control, CONTROL_SIGNER);
+}
+
 /* ---- start and end -------------------------------------------------------------------------------------------------- */
 
 /* A session has its socket and perhaps a body that arrives.  The jail's limit is for good, so it is as high as a reload may want it, unless the
@@ -194,6 +200,7 @@ int gate_run(enum role role, struct role_start *start)
     crowd_init(gate);
     uv_timer_init(&gate->loop.uv, &gate->timer);
     gate->control = control_open(&gate->loop, start->control, on_control, gate);
+    tls_key_watch(on_signer_lost, gate);
     if (open_house(gate) != STATUS_OK || enter_jail(gate) != STATUS_OK) {
         control_tell(gate->control, CONTROL_FAILED);
         return 1;

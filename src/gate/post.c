@@ -119,7 +119,12 @@ static void on_frame(void *context, struct frame *frame)
         take_offers(gate, &frame->answer);
 }
 
-static void on_lost(void *context, const char *why) { post_lose(context, why); }
+static void on_lost(void *context, const char *why)
+{
+    struct gate *gate = context;
+    post_lose(gate, why);
+    control_tell(gate->control, CONTROL_CHANNEL); /* the keeper may live on, and nobody else knows of this */
+}
 
 void post_open(struct gate *gate, int fd)
 {

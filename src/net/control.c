@@ -40,7 +40,9 @@ enum status control_send(int fd, const struct control_message *message)
     do
         sent = sendmsg(fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (sent < 0 && errno == EINTR);
-    enum status status = sent >= 0 ? STATUS_OK : errno == EAGAIN ? STATUS_BUSY : STATUS_AWAY;
+    enum status status = STATUS_OK;
+    if (sent < 0)
+        status = errno == EAGAIN ? STATUS_BUSY : errno == EPIPE || errno == ECONNRESET ? STATUS_AWAY : STATUS_IO;
     if (message->fd >= 0)
         close(message->fd);
     return status;
@@ -118,8 +120,8 @@ struct control *control_open(struct loop *loop, int fd, void (*event)(void *cont
 
 void control_tell(struct control *control, enum control_kind kind)
 {
-    enum status status = control_send(control->fd, &(struct control_message){ .kind = kind, .fd = -1 });
-    (void)status; /* the end of the line comes as an event */
+    if (control_send(control->fd, &(struct control_message){ .kind = kind, .fd = -1 }) != STATUS_OK)
+        (void)shutdown(control->fd, SHUT_WR); /* a supervisor that waits for this word would wait for ever */
 }
 
 int control_fd(const struct control *control) { return control->fd; }

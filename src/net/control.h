@@ -8,7 +8,7 @@
 #include "net/loop.h"
 
 enum control_kind {
-    CONTROL_CHANNEL = 1, /* + descriptor: a channel; `role` and `worker` say to whom */
+    CONTROL_CHANNEL = 1, /* + descriptor: a channel; `role` and `worker` say to whom; gate or courier -> supervisor, without one: its own is lost */
     CONTROL_LISTEN,      /* + descriptor: a listening socket; `service` says for what (enum service; for the keeper 0: the command line's socket) */
     CONTROL_BOOT,        /* + descriptor: a boot message; take it in force (SIGHUP) */
     CONTROL_STOP,        /* end cleanly */
@@ -18,7 +18,7 @@ enum control_kind {
     CONTROL_IN_FORCE,    /* role -> supervisor: the boot message is in force */
     CONTROL_COMPLETE,    /* supervisor -> gate: everything that belongs to the start was given */
     CONTROL_RETIRE,      /* gate -> supervisor: it accepts no more and ends with its last session: start another; supervisor -> gate: do so */
-    CONTROL_SIGNER,      /* + descriptor: a stream between a gate and the keeper's signer (net/signer.h); to the keeper `role` and `worker` say whose */
+    CONTROL_SIGNER,      /* + descriptor: a stream between a gate and the keeper's signer (net/signer.h); to the keeper `role` and `worker` say whose; gate -> supervisor, without one: it is lost */
     CONTROL_GONE,        /* never sent: the line has ended */
 };
 struct control_message {
@@ -27,13 +27,13 @@ struct control_message {
     uint8_t service, worker;
     int fd;              /* -1: none; belongs to the receiver */
 };
-/* Never waits: BUSY where the line is full, AWAY where nobody is at its other end.  Closes message->fd in every case. */
+/* Never waits: BUSY where the line is full, AWAY where nobody is at its other end, IO where the kernel had no room.  Closes message->fd in every case. */
 MUST_USE enum status control_send(int fd, const struct control_message *message);
 
 struct control;
 /* Takes over `fd`.  Messages that are none are thrown away.  The event may close the control. */
 struct control *control_open(struct loop *loop, int fd, void (*event)(void *context, const struct control_message *message), void *context);
-/* A supervisor that is gone shows as CONTROL_GONE: there is nothing to do about a word that cannot be sent. */
+/* A word that cannot be sent ends the line: both ends see CONTROL_GONE, and the role is started anew. */
 void control_tell(struct control *control, enum control_kind kind);
 int control_fd(const struct control *control);
 void control_close(struct control *control);

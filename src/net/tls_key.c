@@ -20,6 +20,8 @@ static struct {
     struct buf out;
     char in[SIGN_FRAME];
     size_t in_len;
+    void (*lost)(void *context);
+    void *context;
 } line = { .fd = -1, .out = BUF(SIGN_FRAME) };
 
 void tls_key_signer(int fd)
@@ -34,10 +36,18 @@ void tls_key_signer(int fd)
         (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience); /* recv() then needs no poll() before it */
 }
 
+void tls_key_watch(void (*lost)(void *context), void *context)
+{
+    line.lost = lost;
+    line.context = context;
+}
+
 static enum status lose(const char *why)
 {
     LOG(LOG_WARNING, "tls.signer-lost", LOG_WORD("why", why), LOG_WORD("hint", "handshakes fail until the supervisor brings another"));
     tls_key_signer(-1);
+    if (line.lost)
+        line.lost(line.context);
     return STATUS_AWAY;
 }
 

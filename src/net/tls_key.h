@@ -15,6 +15,8 @@
 
 /* The stream to the signer; takes over `fd` and closes the one before.  -1: there is none. */
 void tls_key_signer(int fd);
+/* Called when the stream is lost; NULL: nobody. */
+void tls_key_watch(void (*lost)(void *context), void *context);
 /* MALFORMED: a public key of a kind that sign.h has no scheme for. */
 MUST_USE enum status tls_key_open(X509 *certificate, EVP_PKEY **out_key);
 /* For the provider.  AWAY: nobody is there, BUSY: no answer in time, or the signer's status.  The octets live until the next ask. */

@@ -14,6 +14,7 @@
 #include "supervisor/impl.h"
 
 #define LAST_MOMENTS 500u    /* milliseconds between a role's hanging up and its end */
+#define REJOIN       100u    /* milliseconds until a lost channel has a successor */
 #define MOST_WORKERS 255u
 #define UNREADY_FREE 2u      /* ends before it was ready, in a row */
 
@@ -29,13 +30,22 @@ static void name_of(const struct child *child, char out[32])
 
 /* ---- what it is given ----------------------------------------------------------------------------------------------- */
 
+/* Without a part of what it needs it would wait for ever: then it is started anew.  Who is away shows as the end of the line. */
+static void could_not_give(struct child *child, const char *why)
+{
+    child->untold = true;
+    child_kill(child, why);
+}
+
 static void give(struct child *child, struct control_message message)
 {
     enum status status = child->control ? control_send(control_fd(child->control), &message) : STATUS_AWAY;
-    if (status == STATUS_BUSY)
-        child_kill(child, "it does not read what it is told");
-    else if (status != STATUS_OK && message.fd >= 0 && !child->control)
+    if (status != STATUS_OK && message.fd >= 0 && !child->control)
         close(message.fd);
+    else if (status == STATUS_BUSY)
+        could_not_give(child, "it does not read what it is told");
+    else if (status == STATUS_IO)
+        could_not_give(child, "it cannot be told");
 }
 
 void child_tell(struct child *child, enum control_kind kind) { give(child, (struct control_message){ .kind = kind, .fd = -1 }); }
@@ -50,6 +60,15 @@ static struct child *find_keeper(struct supervisor *s)
     return NULL;
 }
 
+static void on_join(uv_timer_t *timer);
+
+/* A channel is lost, and both ends of it may live on.  Not at once: what made it fail may do so again. */
+static void join_later(struct child *child)
+{
+    if (child->control && !child->supervisor->stopping)
+        uv_timer_start(&child->timer, on_join, REJOIN, 0);
+}
+
 /* A new channel between a gate or the courier and the keeper, where both are there. */
 static void join(struct child *child)
 {
@@ -59,8 +78,11 @@ static void join(struct child *child)
         return;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
         LOG(LOG_ERROR, "supervisor.channel", LOG_ERRNO());
+        child->joined = false;
+        join_later(child);
         return;
     }
+    child->joined = true;
     give(child, (struct control_message){ .kind = CONTROL_CHANNEL, .role = ROLE_KEEPER, .fd = ends[0] });
     give(keeper, (struct control_message){ .kind = CONTROL_CHANNEL, .role = child->role, .worker = child->worker, .fd = ends[1] });
 }
@@ -74,18 +96,32 @@ static void join_signer(struct child *child)
         return;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
         LOG(LOG_ERROR, "supervisor.signer", LOG_ERRNO());
+        child->has_signer = false;
+        join_later(child);
         return;
     }
+    child->has_signer = true;
     give(child, (struct control_message){ .kind = CONTROL_SIGNER, .role = ROLE_KEEPER, .fd = ends[0] });
     give(keeper, (struct control_message){ .kind = CONTROL_SIGNER, .role = child->role, .worker = child->worker, .fd = ends[1] });
+}
+
+/* A keeper that was started meanwhile has been joined to all. */
+static void on_join(uv_timer_t *timer)
+{
+    struct child *child = list_element(timer, struct child, timer);
+    if (!child->joined)
+        join(child);
+    if (!child->has_signer)
+        join_signer(child);
 }
 
 static void give_listener(struct child *child, int fd, uint8_t service)
 {
     int again = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (again < 0)
+    if (again < 0) {
         LOG(LOG_ERROR, "supervisor.listener", LOG_ERRNO());
-    else
+        could_not_give(child, "it cannot be given its sockets");
+    } else
         give(child, (struct control_message){ .kind = CONTROL_LISTEN, .service = service, .fd = again });
 }
 
@@ -206,6 +242,10 @@ static void on_control(void *context, const struct control_message *message)
             uv_timer_start(&child->timer, on_overdue, LAST_MOMENTS, 0);
         return;
     }
+    if (child->role != ROLE_KEEPER && (message->kind == CONTROL_CHANNEL || message->kind == CONTROL_SIGNER)) {
+        *(message->kind == CONTROL_CHANNEL ? &child->joined : &child->has_signer) = false;
+        join_later(child);
+    }
     if (message->kind == CONTROL_READY)
         child->ready = child->served = true;
     if (message->kind == CONTROL_IN_FORCE)
@@ -237,6 +277,8 @@ static void could_not_start(struct child *child, const char *what)
     child->crashes++;
     child->unready++;
     start_later(child);
+    if (child->crashes >= FIRST_TRIES) /* whoever started us waits to hear how it went */
+        supervisor_heard(child, CONTROL_FAILED, child->role, child->worker);
 }
 
 void child_start(struct child *child)
@@ -245,7 +287,7 @@ void child_start(struct child *child)
     char name[32];
     int ends[2], boot;
     must(child->pid == 0 && !child->control);
-    child->ready = child->served = child->failed = false;
+    child->ready = child->served = child->failed = child->untold = false;
     child->in_force = true;
     if (put_boot(child, &boot) != STATUS_OK) {
         could_not_start(child, "boot message");
@@ -258,6 +300,12 @@ void child_start(struct child *child)
     }
     child->control = control_open(&s->loop, ends[0], on_control, child);
     give_all(child); /* it waits in the line until somebody reads there */
+    if (child->untold) {
+        close(ends[1]);
+        close(boot);
+        could_not_start(child, "what it needs");
+        return;
+    }
     pid_t pid = spawn(child, ends[1], boot);
     close(ends[1]);
     close(boot);

@@ -12,6 +12,7 @@
 #include "supervisor/supervisor.h"
 
 #define PATIENCE     SECONDS(5)  /* for a predecessor that is just ending: its lock, its ports (DESIGN section 9) */
+#define FIRST_TRIES  6           /* crashes of a role before `ready` said so: then it never will */
 #define RETRY        50u         /* milliseconds between two looks whether it has ended */
 
 struct port {
@@ -37,6 +38,8 @@ struct child {
     bool served;                 /* it is, or was, ready */
     msec started;
     bool ready, in_force;
+    bool joined, has_signer;     /* to the keeper, as far as it said */
+    bool untold;                 /* something that it needs could not be given to it */
     bool failed;                 /* it said that it cannot run */
     bool retiring;               /* the seat goes with it */
 };

@@ -17,7 +17,6 @@
 #define MOST_BOOT_MEMORY (32u << 20)  /* octets of settings and certificates, as load() reads them */
 #define MOST_WHY         4096u        /* octets of what is wrong with them */
 #define TICKETS_LAST     DAYS(1)      /* then a stolen ticket key opens nothing new */
-#define FIRST_TRIES      6            /* crashes of a role before `ready` said so: then it never will */
 #define SHORT_LIFE       SECONDS(10)  /* a worker that retires sooner is not full of years but broken */
 
 /* A stop goes from the outside inwards, so that each role still has the one it depends on.  Who is not done at its time is killed: all of it
