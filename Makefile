@@ -1,8 +1,8 @@
 # make          builds build/ekirei
 # make run      builds it and plays the story of who may send (ekirei demo)
-# make test     every test: checks, unit, talk and end-to-end, then unit and talk again under ASan and UBSan (clang)
+# make test     every test: checks, unit, talk and end-to-end, then unit and talk again under ASan and UBSan (clang), and each fuzz target for 10 s
 # make check    only the checks of the source: floors, sizes, words, and that what is made from it is up to date
-# make fuzz     each fuzz target for FUZZ_SECONDS (60)
+# make fuzz     each fuzz target for FUZZ_SECONDS (60), then which lines and branches of each parser its inputs reach
 # make torture  kill -9 of each role under load, TORTURE_ROUNDS times (20); before it every sequence of LEASE_MODEL_DEPTH (9) steps
 #               in the life of leases, and whether GUESS_TRIES (1000) refusals of each kind take the same time
 # make load     floods, slow peers and those who never read, at full size: memory under its bound, and honest clients served (4 min)
@@ -19,7 +19,7 @@ MESON_TEST = meson test --no-rebuild --print-errorlogs
 
 all: build/ekirei
 
-.PHONY: all ekirei run test check sanitize fuzz torture load bench bench-profile install clean deps-build deps-test deps-bench
+.PHONY: all ekirei run test check asan sanitize fuzz torture load bench bench-profile install clean deps-build deps-test deps-bench
 
 deps-build deps-test deps-bench:
 	@tools/deps.sh $(@:deps-%=%)
@@ -45,20 +45,25 @@ test: deps-test ekirei
 	$(MAKE) sanitize || true
 	@python3 tools/summary.py build build-asan
 
-# The second compiler is the one with the sanitizers.
+# The second compiler is the one with the sanitizers.  The fuzz targets are built with them, so that nothing is compiled twice for their sake.
 build-asan/build.ninja: | deps-test
-	CC=clang meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false -Db_pie=true
+	CC=clang meson setup build-asan -Dfuzzing=true -Db_sanitize=address,undefined -Db_lundef=false -Db_pie=true
 
-sanitize: deps-test build-asan/build.ninja
+asan: deps-test build-asan/build.ninja
+	@grep -q fuzz_session build-asan/build.ninja || meson setup --reconfigure -Dfuzzing=true build-asan # a folder from before the targets were in it
 	@ninja -C build-asan
-	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 $(MESON_TEST) -C build-asan --suite unit --suite talk
 
-build-fuzz/build.ninja: | deps-test
-	CC=clang meson setup build-fuzz -Dfuzzing=true -Db_sanitize=address,undefined -Db_lundef=false
+sanitize: asan
+	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 $(MESON_TEST) -C build-asan --suite unit --suite talk --suite fuzz
 
-fuzz: deps-test build-fuzz/build.ninja
-	@ninja -C build-fuzz
-	tools/fuzz.sh build-fuzz $(FUZZ_SECONDS)
+# Compiled once more: how much is reached can be counted without sanitizers only.
+build-reach/build.ninja: | deps-test
+	CC=clang meson setup build-reach -Dfuzzing=true -Dc_args='-fprofile-instr-generate -fcoverage-mapping' -Dc_link_args=-fprofile-instr-generate
+
+fuzz: asan build-reach/build.ninja
+	tools/fuzz.sh build-asan $(FUZZ_SECONDS)
+	@ninja -C build-reach fuzz_all
+	@COVERAGE=build-reach tools/fuzz.sh build-asan 0
 
 torture: deps-test ekirei
 	LEASE_MODEL_DEPTH=$(LEASE_MODEL_DEPTH) GUESS_TRIES=$(GUESS_TRIES) python3 tests/torture/torture.py --rounds $(TORTURE_ROUNDS) \
@@ -77,4 +82,4 @@ install: ekirei
 	meson install -C build
 
 clean:
-	rm -rf build build-asan build-fuzz
+	rm -rf build build-asan build-reach

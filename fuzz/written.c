@@ -100,10 +100,13 @@ void try_bounce(struct input *in)
     struct slice text = buf_slice(&out);
     check_message(text);
     must(bounce.utf8 || !slice_is_ascii(bounce.original) || slice_is_ascii(text)); /* RFC 6533: else no octet of ours is beyond ASCII */
-    /* Named once and used four times, whatever the original holds: three parts and the end. */
+    /* Four lines begin with it, whatever others said: three parts and the end. */
     size_t at = (size_t)((const char *)memmem(text.ptr, text.len, "boundary=\"", 10) - text.ptr) + 10;
     struct slice boundary = slice_upto(slice_from(text, at), slice_find(slice_from(text, at), '"'));
-    must(boundary.len > 0 && boundary.len <= 70 && count_of(text, boundary) == 5);
+    struct buf delimiter = BUF(80);
+    is_fine(buf_print(&delimiter, "\n--%.*s", (int)boundary.len, boundary.ptr));
+    must(boundary.len > 0 && boundary.len <= 70 && count_of(text, buf_slice(&delimiter)) == 4);
+    buf_done(&delimiter);
     buf_clear(&out);
     out.max = 300; /* where there is no room nothing is there */
     must(bounce_write(&out, &bounce) != STATUS_OK && out.len == 0);
