@@ -6,6 +6,8 @@
 # make torture  kill -9 of each role under load, TORTURE_ROUNDS times (20); before it every sequence of LEASE_MODEL_DEPTH (9) steps
 #               in the life of leases, and whether GUESS_TRIES (1000) refusals of each kind take the same time
 # make load     floods, slow peers and those who never read, at full size: memory under its bound, and honest clients served (4 min)
+# make powercut   a store's life recorded, and the power cut after each of its writes: POWERCUT_IMAGES (10000) different folders are opened
+#               and must be good; POWERCUT_SEED (1) chooses the life
 # make bench    the load generator against ekirei and, where installed, Postfix + Dovecot; writes docs/bench.md.  BENCH=mail,idle makes these sections
 #               alone, BENCH=million the one that takes minutes, BENCH_FLAGS=--quick a short run that writes nothing
 # make bench-profile   where ekirei's time goes under that load, by perf; PROFILE="mail2 retr" for these cases alone
@@ -15,11 +17,13 @@ FUZZ_SECONDS ?= 60
 TORTURE_ROUNDS ?= 20
 LEASE_MODEL_DEPTH ?= 9
 GUESS_TRIES ?= 1000
+POWERCUT_IMAGES ?= 10000
+POWERCUT_SEED ?= 1
 MESON_TEST = meson test --no-rebuild --print-errorlogs
 
 all: build/ekirei
 
-.PHONY: all ekirei run test check asan sanitize fuzz torture load bench bench-profile install clean deps-build deps-test deps-bench
+.PHONY: all ekirei run test check asan sanitize fuzz torture load powercut bench bench-profile install clean deps-build deps-test deps-bench
 
 deps-build deps-test deps-bench:
 	@tools/deps.sh $(@:deps-%=%)
@@ -71,6 +75,9 @@ torture: deps-test ekirei
 
 load: deps-test ekirei
 	python3 tests/load/load.py build/ekirei build/tests/load/flood
+
+powercut: ekirei
+	build/tests/faults/powercut --images $(POWERCUT_IMAGES) --seed $(POWERCUT_SEED)
 
 bench: deps-bench ekirei
 	python3 tests/bench/bench.py build/ekirei build/tests/bench/load --only=$(BENCH) $(or $(BENCH_FLAGS),--write docs/bench.md)
