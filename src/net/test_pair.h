@@ -16,7 +16,7 @@ struct test_pair {
     struct buf certificate, key;
 };
 
-static void test_pair_text(BIO *text, struct buf *out)
+static inline void test_pair_text(BIO *text, struct buf *out)
 {
     char *octets;
     long len = BIO_get_mem_data(text, &octets);
@@ -26,7 +26,7 @@ static void test_pair_text(BIO *text, struct buf *out)
 }
 
 /* `names` in OpenSSL's words: "DNS:a.example,DNS:*.b.example"; `subject` is the common name.  Takes over the key. */
-static struct test_pair test_pair_sign(const char *subject, const char *names, EVP_PKEY *key, const EVP_MD *hash)
+static inline struct test_pair test_pair_sign(const char *subject, const char *names, EVP_PKEY *key, const EVP_MD *hash)
 {
     struct test_pair pair;
     X509 *certificate = X509_new();
@@ -54,17 +54,17 @@ static struct test_pair test_pair_sign(const char *subject, const char *names, E
     return pair;
 }
 
-static struct test_pair test_pair_make(const char *subject, const char *names, bool rsa)
+static inline struct test_pair test_pair_make(const char *subject, const char *names, bool rsa)
 {
     return test_pair_sign(subject, names, rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256"), EVP_sha256());
 }
 
-static struct tls_pair test_pair_view(const struct test_pair *pair)
+static inline struct tls_pair test_pair_view(const struct test_pair *pair)
 {
     return (struct tls_pair){ buf_slice(&pair->certificate) };
 }
 
-static void test_signer_take(struct signer *signer, const struct test_pair *const *pairs, size_t count)
+static inline void test_signer_take(struct signer *signer, const struct test_pair *const *pairs, size_t count)
 {
     struct boot_pair rows[8];
     struct buf why = BUF(256);
@@ -76,7 +76,7 @@ static void test_signer_take(struct signer *signer, const struct test_pair *cons
 }
 
 /* A signer with these keys, and this process's stream to it: as a gate has it. */
-static struct signer *test_signer(const struct test_pair *const *pairs, size_t count)
+static inline struct signer *test_signer(const struct test_pair *const *pairs, size_t count)
 {
     int ends[2];
     must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
@@ -87,13 +87,13 @@ static struct signer *test_signer(const struct test_pair *const *pairs, size_t c
     return signer;
 }
 
-static void test_signer_done(struct signer *signer)
+static inline void test_signer_done(struct signer *signer)
 {
     tls_key_signer(-1);
     signer_close(signer);
 }
 
-static void test_pair_done(struct test_pair *pair)
+static inline void test_pair_done(struct test_pair *pair)
 {
     buf_done(&pair->certificate);
     buf_done(&pair->key);
