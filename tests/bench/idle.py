@@ -47,7 +47,7 @@ def measure_case(server, protocol, tls, sessions, files):
         row = {"pss": (settle(server.tree.pss) - pss) / sessions, "slab": (measure.slab() - slab) / sessions, "logins": sessions / held.seconds}
         time.sleep(1)
         row["alive"] = held.end()
-    row["sessions"] = sessions
+    row |= {"sessions": sessions, "approximate": server.tree.approximate}
     return row
 
 
@@ -88,4 +88,6 @@ def page(rows):
         theirs = f"{kib(other['pss'])} | {kib(other['slab'] - end)} | {other['sessions']}" if other else " | | "
         lines.append(f"| {'POP3' if protocol == 'pop3' else 'submission'} | {'1.3' if tls == 'yes' else 'no'} | {mine['workers']} | {mine['sessions']} | {mine['alive']} | **{kib(mine['pss'])}** "
                      f"| {pss} | **{kib(mine['slab'] - end)}** | {kernel or ''} | {mine['logins']:.0f} | {theirs} |")
+    if any(mine["approximate"] for _, _, mine, *_ in rows):
+        lines += ["", "Only root may read the PSS of these processes: instead of it stands what is resident and not shared."]
     return "\n".join(lines) + "\n"

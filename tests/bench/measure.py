@@ -24,7 +24,7 @@ class Tree:
     count = 0
 
     def __init__(self):
-        self.roots, self.folder = [], None
+        self.roots, self.folder, self.approximate = [], None, False
         mount = _cgroup_mount()
         Tree.count += 1
         try:
@@ -80,12 +80,16 @@ class Tree:
         return sum(sum(map(int, fields[11:15])) for pid, fields in _stats() if pid in wanted) / os.sysconf("SC_CLK_TCK")
 
     def pss(self):
-        """Octets: each process's own, and its part of what it shares."""
+        """Octets: each process's own, and its part of what it shares; where only root may read that, what is resident and not shared."""
         total = 0
         for pid in self.pids():
             try:
                 total += int(re.search(r"^Pss:\s+(\d+)", pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)[1]) * 1024
-            except (OSError, TypeError):
+            except PermissionError:
+                resident, shared = pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1:3]
+                total += (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
+                self.approximate = True
+            except (OSError, TypeError):  # it has just ended
                 continue
         return total
 

@@ -23,15 +23,14 @@ def median(rows, key):
 
 
 def read(server):
-    """Seconds of login with STAT, and of LIST; how many messages there are."""
-    start = time.monotonic()
+    """Seconds of login with STAT and QUIT, of LIST; how many messages there are."""
+    options = {"port": server.ports["pop3", "no"], "protocol": "pop3", "name": f"u0@{peers.DOMAIN}", "password": peers.PASSWORD}
+    login = measure.Load.run("session", **options)["seconds"]
+    listed = measure.Load.run("list", **options, command="LIST")["seconds"]
     client = poplib.POP3(peers.HOST, server.ports["pop3", "no"], timeout=60)
-    client.user(f"u0@{peers.DOMAIN}")
+    client.user(options["name"])
     client.pass_(peers.PASSWORD)
-    count, login = client.stat()[0], time.monotonic() - start
-    start = time.monotonic()
-    client.list()
-    listed = time.monotonic() - start
+    count = client.stat()[0]
     client.quit()
     return login, listed, count
 
@@ -49,6 +48,7 @@ def run(quick, _rounds):
             found["last", sessions] = [put(server, 0, THOUSAND, sessions) for _ in range(TURNS)]
         found["seen"] = server.visible()
         found["starts"] = [server.again() for _ in range(3)]
+        read(server)  # the first hashes the password
         reads = [read(server) for _ in range(3)]
         found["login"], found["list"], found["count"] = (statistics.median(row[i] for row in reads) for i in range(3))
         server.house.process.kill()
@@ -70,5 +70,5 @@ def page(found):
         cells = [f"{median(first, key):.0f} | {median(last, key):.0f} | **{median(last, key) / median(first, key):.2f}** | {ASKED_RATIO}" for key in ("us", "cpu")]
         lines.append(f"| {sessions} | {' | '.join(cells)} |")
     lines += ["", f"Start until it serves: **{statistics.median(found['starts']):.2f} s** (asked: under {ASKED_START:.0f} s); after kill -9 {found['after_kill']:.2f} s, with "
-              f"{found['again']} messages still there. POP3 on that mailbox: {found['login']:.2f} s until STAT is answered, {found['list']:.2f} s for LIST."]
+              f"{found['again']} messages still there. POP3 on that mailbox: {found['login']:.2f} s for login, STAT and QUIT, {found['list']:.2f} s for LIST."]
     return "\n".join(lines) + "\n"
