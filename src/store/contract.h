@@ -47,5 +47,5 @@ void contract_read(
     struct contract *c, struct store *store, uint32_t account, uint32_t uid, unsigned seed, size_t size, size_t room);
 bool contract_same(struct slice packed, unsigned seed, size_t size);
 
-extern const struct CMUnitTest contract_mail[], contract_queue[], contract_crash[];
-extern const size_t contract_mail_count, contract_queue_count, contract_crash_count;
+extern const struct CMUnitTest contract_mail[], contract_queue[], contract_crash[], contract_check[];
+extern const size_t contract_mail_count, contract_queue_count, contract_crash_count, contract_check_count;

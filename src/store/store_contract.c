@@ -536,5 +536,6 @@ int main(void)
     failed += _cmocka_run_group_tests("mail", contract_mail, contract_mail_count, NULL, NULL);
     failed += _cmocka_run_group_tests("queue", contract_queue, contract_queue_count, NULL, NULL);
     failed += _cmocka_run_group_tests("crash", contract_crash, contract_crash_count, NULL, NULL);
+    failed += _cmocka_run_group_tests("check", contract_check, contract_check_count, NULL, NULL);
     return failed;
 }
