@@ -149,6 +149,9 @@ static void arm(struct conn *conn)
 static void begin_closing(struct conn *conn)
 {
     conn->phase = CLOSING;
+    /* Nobody will want these any more, and who lingers may do so for seconds, in thousands. */
+    buf_done(&conn->in);
+    arriving_drop(&conn->body);
     if (conn->tls)
         tls_shutdown(conn->tls, &conn->out);
 }
