@@ -25,14 +25,14 @@ struct delivery {
     struct slice id, session;
     struct ip peer;
     uint64_t queue_id;
-    bool stored;
+    bool needed; /* the body's file, if it has one */
 };
 
 static void discard(struct task *task)
 {
     struct delivery *d = task->state;
     lease_give_back(&task->keeper->leases, &d->hold);
-    parcel_done(&d->parcel, d->stored);
+    parcel_done(&d->parcel, d->needed);
 }
 
 static void refuse(struct task *task, enum mail_verdict verdict)
@@ -261,8 +261,8 @@ static void pin_lease(struct keeper *keeper, const struct delivery *d)
 static void written(struct task *task)
 {
     struct delivery *d = task->state;
+    d->needed = parcel_is_needed(task->status);
     if (task->status == STATUS_OK) {
-        d->stored = true;
         log_taken(task, d);
         lease_commit(&task->keeper->leases, &d->hold);
         pin_lease(task->keeper, d);

@@ -25,7 +25,7 @@ struct letter {
     struct store_target target;
     enum notice_kind kind;
     struct ip peer;
-    bool stored;
+    bool needed;
 };
 
 /* ---- how often ------------------------------------------------------------------------------------------------------ */
@@ -100,7 +100,7 @@ void notice_done(struct keeper *keeper)
 static void discard(struct task *task)
 {
     struct letter *letter = task->state;
-    parcel_done(&letter->parcel, letter->stored);
+    parcel_done(&letter->parcel, letter->needed);
 }
 
 static enum status write_work(struct task *task, struct store *store)
@@ -116,8 +116,8 @@ static void written(struct task *task)
     const struct account *account = directory_account(&task->keeper->directory, letter->target.account);
     struct slice name = account ? account->address : NO_SLICE;
     const char *kind = letter->kind == NOTICE_CLEARTEXT ? "password-in-clear" : "new-place";
-    letter->stored = task->status == STATUS_OK;
-    if (letter->stored)
+    letter->needed = parcel_is_needed(task->status);
+    if (task->status == STATUS_OK)
         LOG(LOG_INFO, "notice.stored", LOG_TEXT("account", name), LOG_WORD("kind", kind), LOG_IP("peer", letter->peer));
     else
         LOG(LOG_WARNING, "notice.lost", LOG_TEXT("account", name), LOG_WORD("kind", kind), LOG_IP("peer", letter->peer),

@@ -121,7 +121,12 @@ struct store_body parcel_body(const struct parcel *parcel)
     return body;
 }
 
-void parcel_done(struct parcel *parcel, bool stored)
+bool parcel_is_needed(enum status written)
+{
+    return written == STATUS_OK || written == STATUS_IO;
+}
+
+void parcel_done(struct parcel *parcel, bool needed)
 {
     uint8_t unused[32];
     if (parcel->digest)
@@ -129,7 +134,7 @@ void parcel_done(struct parcel *parcel, bool stored)
     parcel->digest = NULL;
     buf_done(&parcel->plain);
     buf_done(&parcel->packed);
-    if (!parcel->has_file || stored)
+    if (!parcel->has_file || (needed && parcel->finished))
         return;
     if (!parcel->finished)
         body_file_abandon(parcel->bodies, &parcel->file);

@@ -24,5 +24,9 @@ MUST_USE enum status parcel_put(struct parcel *parcel, struct slice plain);
 MUST_USE enum status parcel_put_fd(struct parcel *parcel, int fd, uint64_t size);
 MUST_USE enum status parcel_finish(struct parcel *parcel);
 struct store_body parcel_body(const struct parcel *parcel); /* points into the parcel */
-/* `stored`: a transaction names it now; else its file goes. */
-void parcel_done(struct parcel *parcel, bool stored);
+/* What became of the write that was to name it.  True where its file must stay: it is named now, or the disk failed, and
+ * should the machine die before the next commit, the transaction may be found after all (store.h).  A file that nobody
+ * names then is swept at the next start; a row without its file would be a message that nobody can read. */
+bool parcel_is_needed(enum status written);
+/* `needed`: its file stays; else it goes. */
+void parcel_done(struct parcel *parcel, bool needed);

@@ -157,7 +157,7 @@ void serve_queue_body(struct task *task)
  * in one transaction. */
 struct settling {
     struct slice sender;
-    bool has_parcel, stored, has_bounce, done;
+    bool has_parcel, needed, has_bounce, done;
     struct parcel parcel;
     struct store_message bounce;
     uint64_t queue_id;
@@ -167,7 +167,7 @@ static void discard_settling(struct task *task)
 {
     struct settling *s = task->state;
     if (s->has_parcel)
-        parcel_done(&s->parcel, s->stored);
+        parcel_done(&s->parcel, s->needed);
 }
 
 static enum status settle_work(struct task *task, struct store *store)
@@ -182,8 +182,8 @@ static void settled(struct task *task)
     struct keeper *keeper = task->keeper;
     struct settling *s = task->state;
     bool wakes = task->status == STATUS_OK && (!s->done || s->queue_id);
+    s->needed = s->has_bounce && parcel_is_needed(task->status);
     if (task->status == STATUS_OK) {
-        s->stored = s->has_bounce;
         task->answer.settle.done = s->done;
         LOG(LOG_INFO, "queue.settled", LOG_NUMBER("queue", task->ask.settle.id),
             LOG_NUMBER("recipients", task->ask.settle.recipients.count), LOG_NUMBER("done", s->done),
