@@ -51,7 +51,7 @@ struct lease_asker {
 /* The office that an address belongs to, as the settings name it; NO_SLICE: none. */
 struct slice lease_office(const struct settings *settings, struct ip peer);
 /* Accounts that logged in from that place (ip_place()) within the hour, offices not counted; beyond the permitted number
- * it goes on for two more at most. */
+ * it goes on for one more at most. */
 uint32_t lease_crowd(const struct leases *leases, struct ip peer, msec now);
 /* All such networks: for (size_t at = 0; lease_each_crowd(leases, &at, now, &network, &accounts);) */
 bool lease_each_crowd(const struct leases *leases, size_t *at, msec now, struct ip *out_network, uint32_t *out_accounts);

@@ -1,28 +1,21 @@
 /* lease_rule.c - what needs no table of leases: who may have one and where, by the settings, and words for the log. */
 #include "proto/lease.h"
 
+#include "base/must.h"
+
 const char *lease_end_name(enum lease_end end)
 {
-    switch (end) {
-    case LEASE_EXPIRED:
-        return "expired";
-    case LEASE_REVOKED:
-        return "revoked";
-    case LEASE_CHANGED:
-        return "account-changed";
-    case LEASE_SHARED:
-        return "shared-address";
-    case LEASE_FAILURES:
-        return "failed-logins";
-    }
-    return "unknown";
+    static const char *const names[] = { [LEASE_EXPIRED] = "expired", [LEASE_REVOKED] = "revoked", [LEASE_CHANGED] = "account-changed",
+        [LEASE_SHARED] = "shared-address", [LEASE_FAILURES] = "failed-logins" };
+    return names[end];
 }
 
 struct slice lease_office(const struct settings *settings, struct ip peer)
 {
+    must(settings->lease_office_names.count == settings->lease_office_networks.count); /* src/config_value.c */
     for (size_t i = 0; i < settings->lease_office_networks.count; i++)
         if (network_has(settings->lease_office_networks.rows[i], peer))
-            return i < settings->lease_office_names.count ? settings->lease_office_names.rows[i] : S("office");
+            return settings->lease_office_names.rows[i];
     return NO_SLICE;
 }
 

@@ -229,6 +229,74 @@ static void test_C095_C105_accounts_are_counted_by_64_and_leases_stay_exact(void
     assert_true(grant(b, 1, "2001:db8:1:2::9") != 0);
 }
 
+/* Whoever logs in where too many do is noticed; how many more there are is not remembered for ever. */
+static void test_C095_a_crowd_has_an_end(void **state)
+{
+    struct bench *b = *state;
+    for (uint32_t account = 1; account <= 3; account++)
+        assert_true(grant(b, account, "192.0.2.1") != 0);
+    for (uint32_t account = 4; account <= 40; account++)
+        assert_int_equal(grant(b, account, "192.0.2.1"), 0);
+    assert_int_equal(lease_crowd(&b->leases, ip_of("192.0.2.1"), b->now), 4);
+    /* The oldest made room, and so it is shared until an hour after the last. */
+    b->now += MINUTES(59);
+    assert_int_equal(grant(b, 41, "192.0.2.1"), 0);
+    b->now += MINUTES(2);
+    assert_true(grant(b, 42, "192.0.2.1") != 0);
+}
+
+/* The n-th address of an IPv6 /64, or of IPv4. */
+static struct ip numbered(const char *network, uint32_t n)
+{
+    struct ip ip = ip_of(network);
+    for (unsigned i = 0; i < 3; i++)
+        ip.octets[15 - i] = (uint8_t)(n >> (8 * i));
+    return ip;
+}
+
+static enum lease_grant grant_at(struct bench *b, uint32_t account, struct ip peer)
+{
+    const struct lease *lease;
+    return lease_grant(&b->leases, &(struct lease_wish){ .account = account, .peer = peer }, &b->settings, b->now, &lease);
+}
+
+/* A thousand addresses of each of a hundred accounts, from `first` on: what the table holds. */
+static void fill(struct bench *b, uint32_t first)
+{
+    char network[32];
+    for (uint32_t account = 1; account <= LIMIT_LEASES / LIMIT_LEASES_ACCOUNT; account++) {
+        snprintf(network, sizeof network, "2001:db8:1:%x::", account);
+        for (uint32_t i = 0; i < LIMIT_LEASES_ACCOUNT; i++)
+            assert_int_equal(grant_at(b, account, numbered(network, first + i)), LEASE_OPENED);
+    }
+}
+
+static void test_C088_full_tables_refuse_and_recover(void **state)
+{
+    struct bench *b = *state;
+    fill(b, 0);
+    assert_int_equal(b->leases.count, LIMIT_LEASES);
+    assert_int_equal(grant_at(b, 2000, ip_of("192.0.2.1")), LEASE_REFUSED_FULL);
+    assert_int_equal(grant_at(b, 7, numbered("2001:db8:1:7::", 3)), LEASE_RENEWED);
+    /* Refusals leave no addresses behind; whose network it was is remembered, until that is full, too. */
+    for (uint32_t i = 0; b->leases.crowds.count < LIMIT_LEASE_PLACES; i++)
+        assert_int_equal(grant_at(b, 2000, numbered("::ffff:10.0.0.0", i)), LEASE_REFUSED_FULL);
+    assert_int_equal(b->leases.places.count, LIMIT_LEASES);
+    assert_int_equal(grant_at(b, 2000, ip_of("198.51.100.1")), LEASE_REFUSED_FULL);
+    assert_int_equal(b->leases.crowds.count, LIMIT_LEASE_PLACES);
+    /* Addresses without a lease are there until somebody sweeps: then they are what is full. */
+    assert_int_equal(lease_revoke(&b->leases, 0, 0, NULL, LEASE_REVOKED, b->now), LIMIT_LEASES);
+    fill(b, LIMIT_LEASES_ACCOUNT);
+    assert_int_equal(b->leases.places.count, LIMIT_LEASE_PLACES);
+    struct ip gone = numbered("2001:db8:1:7::", LIMIT_LEASES_ACCOUNT);
+    assert_int_equal(lease_revoke(&b->leases, 7, 0, &gone, LEASE_REVOKED, b->now), 1);
+    assert_int_equal(grant_at(b, 7, ip_of("2001:db8:1:7:ffff::")), LEASE_REFUSED_FULL);
+    b->now += MINUTES(61);
+    lease_expire(&b->leases, b->now);
+    assert_int_equal(b->leases.count + b->leases.places.count + b->leases.crowds.count, 0);
+    assert_int_equal(grant_at(b, 2000, ip_of("192.0.2.1")), LEASE_OPENED);
+}
+
 /* IPv4 has no such neighbourhood, in whichever form it is written. */
 static void test_C104_v4_mapped_is_counted_by_its_address(void **state)
 {
@@ -313,6 +381,17 @@ static void test_C106_never_networks_and_own_addresses(void **state)
     assert_non_null(lease_refusal(&b->settings, &asker));
     asker.peer = ip_of("2001:db8::26");
     assert_null(lease_refusal(&b->settings, &asker));
+    struct slice all[2] = { S("*"), S("2001:db8::26") }; /* what is no single address does not hide the next */
+    b->settings.listen_address = (struct slices){ all, 2 };
+    assert_string_equal(lease_refusal(&b->settings, &asker), "own-address");
+}
+
+static void test_ends_have_words(void **state)
+{
+    static const char *const words[] = { "expired", "revoked", "account-changed", "shared-address", "failed-logins" };
+    (void)state;
+    for (int end = LEASE_EXPIRED; end <= LEASE_FAILURES; end++)
+        assert_string_equal(lease_end_name((enum lease_end)end), words[end]);
 }
 
 static void test_who_gets_one(void **state)
@@ -533,6 +612,9 @@ int main(void)
         BENCH(test_an_office_may_share),
         BENCH(test_office_is_named),
         BENCH(test_C095_C105_accounts_are_counted_by_64_and_leases_stay_exact),
+        BENCH(test_C095_a_crowd_has_an_end),
+        BENCH(test_C088_full_tables_refuse_and_recover),
+        cmocka_unit_test(test_ends_have_words),
         BENCH(test_C104_v4_mapped_is_counted_by_its_address),
         BENCH(test_an_office_within_a_shared_network_is_left_alone),
         BENCH(test_leases_of_an_account_wherever_they_are),
