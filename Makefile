@@ -2,6 +2,7 @@
 # make run      builds it and plays the story of who may send (ekirei demo)
 # make test     every test: checks, unit, talk and end-to-end, then unit and talk again under ASan and UBSan (clang), and each fuzz target for 10 s
 # make check    only the checks of the source: floors, sizes, words, and that what is made from it is up to date
+# make coverage how much of the source the unit and talk tests reach (gcov); fails below the targets in tools/coverage.py
 # make fuzz     each fuzz target for FUZZ_SECONDS (60), then which lines and branches of each parser its inputs reach
 # make torture  kill -9 of each role under load, TORTURE_ROUNDS times (20); before it every sequence of LEASE_MODEL_DEPTH (9) steps
 #               in the life of leases, and whether GUESS_TRIES (1000) refusals of each kind take the same time
@@ -23,7 +24,7 @@ MESON_TEST = meson test --no-rebuild --print-errorlogs
 
 all: build/ekirei
 
-.PHONY: all ekirei run test check asan sanitize fuzz torture load powercut bench bench-profile install clean deps-build deps-test deps-bench
+.PHONY: all ekirei run test check asan sanitize coverage fuzz torture load powercut bench bench-profile install clean deps-build deps-test deps-bench
 
 deps-build deps-test deps-bench:
 	@tools/deps.sh $(@:deps-%=%)
@@ -60,6 +61,16 @@ asan: deps-test build-asan/build.ninja
 sanitize: asan
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 $(MESON_TEST) -C build-asan --suite unit --suite talk --suite fuzz
 
+# Without optimizing, so that each condition of the source is one of the program; which the C library's checks would warn of.
+build-coverage/build.ninja: | deps-test
+	CC=gcc meson setup build-coverage -Db_coverage=true -Doptimization=0 -Dc_args=-Wno-cpp
+
+coverage: deps-test build-coverage/build.ninja
+	@ninja -C build-coverage
+	@find build-coverage -name '*.gcda' -delete
+	$(MESON_TEST) -C build-coverage --suite unit --suite talk
+	@tools/coverage.py build-coverage
+
 # Compiled once more: how much is reached can be counted without sanitizers only.
 build-reach/build.ninja: | deps-test
 	CC=clang meson setup build-reach -Dfuzzing=true -Dc_args='-fprofile-instr-generate -fcoverage-mapping' -Dc_link_args=-fprofile-instr-generate
@@ -89,4 +100,4 @@ install: ekirei
 	meson install -C build
 
 clean:
-	rm -rf build build-asan build-reach
+	rm -rf build build-asan build-coverage build-reach
