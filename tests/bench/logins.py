@@ -25,7 +25,7 @@ def sessions_of(server, case, count, domain, mechanism=None):
     while octets and server.visible() < before + count + skip:  # handing over is part of its CPU time, not of the sessions' time
         if time.monotonic() - start > DRAIN:
             raise RuntimeError(f"{server.name}: only {server.visible() - before} of {count} messages became visible within {DRAIN} s{server.trouble()}")
-        time.sleep(0.05)
+        time.sleep(0.5)
     time.sleep(0.3)  # what runs on after the last reply
     return {"rate": figures["rate"], "cpu": (server.tree.cpu() - cpu) * 1000 / (count + skip), "p50": figures["p50_ms"], "p99": figures["p99_ms"]}
 
