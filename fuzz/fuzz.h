@@ -36,6 +36,23 @@ static inline struct slice take_octets(struct input *in, size_t len)
 
 static inline void is_fine(enum status status) { must(status == STATUS_OK); }
 
+/* A secret made from the input, so that no input can hold it.  12 octets: so many of base64, too, whatever groups of three stand before it. */
+#define CANARY_OCTETS 12u
+struct canary {
+    char text[CANARY_OCTETS + 1];
+};
+static inline struct canary make_canary(struct slice in)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!%";
+    struct random_stream stream = { in.len, 0, 0 };
+    struct canary canary = { "" };
+    for (size_t i = 0; i < in.len; i++)
+        stream.high = stream.high * 31 + (uint8_t)in.ptr[i];
+    for (size_t i = 0; i < CANARY_OCTETS; i++)
+        canary.text[i] = letters[random_next(&stream) % 64];
+    return canary;
+}
+
 /* Where pieces of the same octets are cut in another run: often one octet, now and then a long piece. */
 static inline size_t next_cut(struct random_stream *cuts)
 {

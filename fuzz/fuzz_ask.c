@@ -9,8 +9,7 @@
 #include "net/boot.h"
 #include "net/wire.h"
 
-#define CANARY "9Qx7vTzSesam!"
-#define HELD   1000 /* stands for a descriptor: nothing opens or closes it here */
+#define HELD 1000 /* stands for a descriptor: nothing opens or closes it here */
 
 static enum status print(struct buf *out, const struct frame *frame)
 {
@@ -69,7 +68,7 @@ static void try_stream(struct slice in, bool has_descriptor)
 
 /* ---- messages from structs -------------------------------------------------------------------------------------------- */
 
-static void fill(struct input *in, struct arena *arena, const struct field *fields, void *message)
+static void fill(struct input *in, struct slice secret, struct arena *arena, const struct field *fields, void *message)
 {
     for (const struct field *f = fields; f && f->kind != FIELD_END; f++) {
         char *at = (char *)message + f->at;
@@ -77,7 +76,7 @@ static void fill(struct input *in, struct arena *arena, const struct field *fiel
             struct rows rows = { NULL, take_octet(in) % 5 };
             char *made = arena_take_rows(arena, rows.count, f->row_size);
             for (uint32_t i = 0; i < rows.count; i++)
-                fill(in, arena, f->rows, made + (size_t)i * f->row_size);
+                fill(in, secret, arena, f->rows, made + (size_t)i * f->row_size);
             rows.at = made;
             memcpy(at, &rows, sizeof rows);
         } else if (f->kind == FIELD_U8 || f->kind == FIELD_U32 || f->kind == FIELD_U64) {
@@ -87,7 +86,7 @@ static void fill(struct input *in, struct arena *arena, const struct field *fiel
             struct slice octets = take_octets(in, sizeof(struct ip));
             memcpy(at, octets.ptr, octets.len);
         } else {
-            struct slice text = f->kind == FIELD_SECRET ? S(CANARY) : take_octets(in, take_octet(in));
+            struct slice text = f->kind == FIELD_SECRET ? secret : take_octets(in, take_octet(in));
             memcpy(at, &text, sizeof text);
         }
     }
@@ -99,6 +98,7 @@ static void try_message(struct slice octets)
     struct input in = { (const uint8_t *)octets.ptr, (const uint8_t *)octets.ptr + octets.len };
     struct arena arena = ARENA(8u << 20);
     struct buf wire = BUF(4u << 20), text = BUF(64u << 20);
+    struct canary canary = make_canary(octets);
     struct frame frame = { .session = take_number(&in, 8), .number = (uint32_t)take_number(&in, 4) }, again;
     enum ask_kind kind = (enum ask_kind)(1 + take_octet(&in) % (ASK_KINDS - 1));
     frame.is_answer = !ask_defs[kind].silent && take_octet(&in) % 2;
@@ -107,10 +107,10 @@ static void try_message(struct slice octets)
         frame.answer.kind = kind;
         frame.answer.status = (enum status)(take_octet(&in) % (2 * STATUS_COUNT)) % STATUS_COUNT;
         if (frame.answer.status == STATUS_OK)
-            fill(&in, &arena, ask_defs[kind].answer, &frame.answer.login);
+            fill(&in, slice_of(canary.text), &arena, ask_defs[kind].answer, &frame.answer.login);
     } else {
         frame.ask.kind = kind;
-        fill(&in, &arena, ask_defs[kind].ask, &frame.ask.login);
+        fill(&in, slice_of(canary.text), &arena, ask_defs[kind].ask, &frame.ask.login);
     }
     enum status status = frame_put(&wire, &frame);
     must(status == STATUS_OK ? wire.len > 0 : wire.len == 0);
@@ -122,7 +122,7 @@ static void try_message(struct slice octets)
             must(frame_get(slice_upto(buf_slice(&wire), len), &arena, &part) != STATUS_OK);
         }
         is_fine(print(&text, &frame));
-        must(slice_has(octets, S(CANARY)) || !slice_has(buf_slice(&text), S(CANARY)));
+        must(!slice_has(buf_slice(&text), slice_of(canary.text)));
     }
     buf_done(&wire);
     buf_done(&text);

@@ -20,7 +20,6 @@
 /* The arenas' caps, the buffers' with their growth (a buf doubles), a piece of wire that became body, a page of packed frames and what is read ahead. */
 #define SESSION_OCTETS (LIMIT_SESSION_ARENA + LIMIT_TRANSACTION_ARENA + LIMIT_COMMAND_ARENA + 65536u + 2 * (2 * LIMIT_SEND_BUFFER) + 4 * LIMIT_FRAME + (512u << 10))
 #define PIECE          65536u /* octets of wire in one feed, as the driver has them */
-#define CANARY_OCTETS  12u    /* of what a client's password is here: so many of base64, too, whatever stands before it */
 
 /* Bodies that were delivered: how much of one that is refused was handed on before is nobody's business. */
 struct trace {
@@ -42,7 +41,7 @@ struct run {
     msec now;
     struct tls_facts facts;
     struct replies replies;
-    char canary[CANARY_OCTETS + 1]; /* made from the input, so that no input can hold it */
+    struct canary canary; /* what a client's password is here */
     struct random_stream *cuts; /* NULL: as it comes */
     struct trace trace;
 };
@@ -65,7 +64,7 @@ static void check_ask(struct run *run, const struct ask *ask)
     must(run->open == ASK_NONE || ask_defs[ask->kind].silent);
     must(!run->is_gone || ask_defs[ask->kind].silent);
     is_fine(ask_print(&text, ask));
-    must(!slice_has(buf_slice(&text), slice_of(run->canary)));
+    must(!slice_has(buf_slice(&text), slice_of(run->canary.text)));
     is_fine(buf_print(&run->trace.asks, "%zu ", run->trace.sent.len));
     is_fine(buf_put(&run->trace.asks, buf_slice(&wire)));
     buf_done(&wire);
@@ -302,7 +301,7 @@ static void say_canary(struct run *run)
     if (run->amid_line)
         return;
     is_fine(buf_put(&octets, ways[way].before));
-    is_fine(buf_put(&octets, slice_of(run->canary)));
+    is_fine(buf_put(&octets, slice_of(run->canary.text)));
     is_fine(buf_put(&octets, ways[way].behind));
     is_fine(buf_put(&line, ways[way].command));
     is_fine(ways[way].before.ptr ? base64_encode(&line, buf_slice(&octets)) : buf_put(&line, buf_slice(&octets)));
@@ -373,21 +372,11 @@ static void move(struct run *run)
 
 /* ---- a whole session ---------------------------------------------------------------------------------------------------- */
 
-static void make_canary(struct run *run, struct slice in)
-{
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!%";
-    struct random_stream stream = { in.len, 0, 0 };
-    for (size_t i = 0; i < in.len; i++)
-        stream.high = stream.high * 31 + (uint8_t)in.ptr[i];
-    for (size_t i = 0; i < CANARY_OCTETS; i++)
-        run->canary[i] = letters[random_next(&stream) % 64];
-}
-
 static void check_secrets(const struct run *run)
 {
     struct buf text = BUF(64);
-    is_fine(base64_encode(&text, slice_of(run->canary)));
-    const struct slice shapes[] = { slice_of(run->canary), buf_slice(&text) };
+    is_fine(base64_encode(&text, slice_of(run->canary.text)));
+    const struct slice shapes[] = { slice_of(run->canary.text), buf_slice(&text) };
     for (size_t i = 0; i < 2; i++) {
         must(!slice_has(buf_slice(&run->trace.sent), shapes[i]));
         must(!slice_has(buf_slice(&run->trace.notes), shapes[i]));
@@ -400,7 +389,7 @@ static void play(struct slice in, struct random_stream *cuts, struct trace *out_
     struct run run = { .in = { (const uint8_t *)in.ptr, (const uint8_t *)in.ptr + in.len }, .arena = ARENA(1u << 20), .wire = BUF(64u << 20), .body = BUF(64u << 20), .now = 1000, .cuts = cuts };
     run.trace = (struct trace){ BUF(64u << 20), BUF(64u << 20), BUF(64u << 20), BUF(64u << 20) };
     struct scene scene;
-    make_canary(&run, in);
+    run.canary = make_canary(in);
     uint8_t service = take_octet(&run.in);
     scene_make(&scene, service, take_octet(&run.in));
     run.facts = scene.facts;
