@@ -1,14 +1,14 @@
 /* Who makes room where all places are taken (limits.connections): whoever has not logged in and was silent for longest.
  *
  * So connections that only wait, however many and from wherever, shut out nobody (C227): who has just come and talks stays, since his silences
- * are the shortest.  Who logged in keeps his place: then a newcomer is told to try again. */
+ * are the shortest.  Who waits for us is passed over, while there are others.  Who logged in keeps his place: then a newcomer is told to try again. */
 #include "gate/impl.h"
 
 #include "base/alloc.h"
 
 #define CROWD      256u /* sessions whose memory is worth the work */
 #define TRIM_AFTER 500u /* ms */
-#define LOOKS      16   /* at connections whose answer is due: they are not silent, it is we who are slow */
+#define LOOKS      64   /* at connections whose answer is due: they are not silent, it is we who are slow */
 
 static void on_trim(uv_timer_t *timer)
 {
@@ -46,21 +46,36 @@ static void show_out(struct visitor *visitor)
     conn_cut(first->conn);
 }
 
-static bool make_room(struct gate *gate)
+static struct visitor *find_silent(struct gate *gate)
 {
     for (int i = 0; i < LOOKS && !list_is_empty(&gate->silent); i++) {
-        struct visitor *visitor = list_element(list_take(&gate->silent), struct visitor, place);
-        if (conn_is_waiting(visitor->conn)) {
-            list_append(&gate->silent, &visitor->place);
-            continue;
-        }
-        door_leave(&gate->door, visitor->ip);
-        visitor->counted = false;
-        show_out(visitor);
-        conn_expire(visitor->conn);
+        struct visitor *visitor = list_element(gate->silent.next, struct visitor, place);
+        if (!conn_is_waiting(visitor->conn))
+            return visitor;
+        list_remove(&visitor->place);
+        list_append(&gate->silent, &visitor->place);
+    }
+    return NULL;
+}
+
+static bool make_room(struct gate *gate)
+{
+    if (list_is_empty(&gate->silent))
+        return false;
+    struct visitor *visitor = find_silent(gate), *oldest = list_element(gate->silent.next, struct visitor, place);
+    bool speaks = visitor != NULL;
+    if (!speaks) /* thousands who all ask at once: one of them goes without a reply */
+        visitor = oldest;
+    door_leave(&gate->door, visitor->ip);
+    visitor->counted = false;
+    list_remove(&visitor->place);
+    if (!speaks) {
+        conn_cut(visitor->conn);
         return true;
     }
-    return false;
+    show_out(visitor);
+    conn_expire(visitor->conn);
+    return true;
 }
 
 void crowd_enter(struct visitor *visitor)

@@ -497,6 +497,26 @@ static void test_C227_who_waits_for_us_is_not_silent(void **state)
     end_gate(w);
 }
 
+static void test_C227_also_where_all_wait_for_us(void **state)
+{
+    struct world *w = *state;
+    int inside[100], late;
+    w->mute = true;
+    fill(w, inside, 100);
+    for (unsigned i = 0; i < 100; i++) {
+        tell(inside[i], "EHLO x.example\r\n");
+        assert_int_equal(reply(inside[i]), 250);
+        tell(inside[i], "MAIL FROM:<a@b.example>\r\nRCPT TO:<one@acc.test>\r\n");
+        assert_true(serve_until(w, ASK_RCPT, LONG));
+    }
+    late = knock(w);
+    assert_int_equal(reply(late), 220);
+    for (unsigned i = 0; i < 100; i++)
+        close(inside[i]);
+    close(late);
+    end_gate(w);
+}
+
 static void test_keeper_away_and_back(void **state)
 {
     struct world *w = *state;
@@ -603,6 +623,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_C227_crowd, begin_ready, end),
         cmocka_unit_test_setup_teardown(test_C227_the_silent_make_room, begin_ready, end),
         cmocka_unit_test_setup_teardown(test_C227_who_waits_for_us_is_not_silent, begin_ready, end),
+        cmocka_unit_test_setup_teardown(test_C227_also_where_all_wait_for_us, begin_ready, end),
         cmocka_unit_test_setup_teardown(test_keeper_away_and_back, begin_ready, end),
         cmocka_unit_test_setup_teardown(test_new_settings_for_new_connections, begin_ready, end),
         cmocka_unit_test_setup_teardown(test_retire, begin_ready, end),
