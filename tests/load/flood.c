@@ -9,6 +9,7 @@
  *     first=FILE  said when the greeting came                       early=1    said at once
  *     then=FILE   said behind it, `times` times (0: for ever)       drip=MS    one octet of `then` every so often
  *     deaf=1      replies are never read                            again=1    another connection for each that has ended
+ *     stays=1     also after the other side has hung up; with deaf
  *
  * A line on standard input is answered with a line of counts; its end ends the program. */
 #include <arpa/inet.h>
@@ -39,7 +40,7 @@ struct octets {
 static struct {
     uint16_t port;
     uint64_t count, total, sources, rate, life, times, drip;
-    bool early, deaf, again;
+    bool early, deaf, again, stays;
     uint32_t address;
     struct octets hello, first, then;
 } wish = { .count = 1, .sources = 1, .times = 1, .address = 0x7f420001 };
@@ -56,7 +57,8 @@ struct peer {
     bool greeted, begun, done; /* begun: `first` is due; done: all is said */
     size_t hello_at, first_at, then_at;
     uint64_t time, since, next_drip;
-    uint32_t watched;
+    uint32_t events;
+    bool watched;
 };
 
 static struct peer *peers;
@@ -80,13 +82,14 @@ _Noreturn static void die(const char *what)
 static void watch(struct peer *peer)
 {
     bool writes = peer->phase == CONNECTING_NOW || (peer->begun && !peer->done && (wish.drip == 0 || peer->first_at < wish.first.len));
-    uint32_t events = (writes ? EPOLLOUT : 0u) | (wish.deaf && peer->begun ? EPOLLRDHUP : EPOLLIN);
-    if (events == peer->watched)
+    uint32_t events = (writes ? EPOLLOUT : 0u) | (!wish.deaf || !peer->begun ? EPOLLIN : wish.stays ? 0u : EPOLLRDHUP);
+    if (peer->watched && events == peer->events)
         return;
     struct epoll_event event = { .events = events, .data.ptr = peer };
     if (epoll_ctl(poller, peer->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, peer->fd, &event) != 0)
         die("epoll_ctl");
-    peer->watched = events;
+    peer->watched = true;
+    peer->events = events;
 }
 
 static void hang_up(struct peer *peer)
@@ -270,7 +273,7 @@ static void take_wish(const char *name, const char *value)
         struct octets *octets;
     } words[] = { { "count", &wish.count, NULL, NULL }, { "total", &wish.total, NULL, NULL }, { "sources", &wish.sources, NULL, NULL },
         { "rate", &wish.rate, NULL, NULL }, { "life", &wish.life, NULL, NULL }, { "times", &wish.times, NULL, NULL }, { "drip", &wish.drip, NULL, NULL },
-        { "early", NULL, &wish.early, NULL }, { "deaf", NULL, &wish.deaf, NULL }, { "again", NULL, &wish.again, NULL },
+        { "early", NULL, &wish.early, NULL }, { "deaf", NULL, &wish.deaf, NULL }, { "again", NULL, &wish.again, NULL }, { "stays", NULL, &wish.stays, NULL },
         { "hello", NULL, NULL, &wish.hello }, { "first", NULL, NULL, &wish.first }, { "then", NULL, NULL, &wish.then } };
     struct in_addr address;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
