@@ -1,10 +1,13 @@
-/* powercut.c - the store after a power cut: a life of it is recorded, and every prefix of the recording is made into
- * folders that the cut may have left.
+/* powercut.c - the store after a power cut: a life of it is recorded, and from every prefix of the recording the
+ * folders are made that the cut may have left.
  *
- *   powercut                      a sample, and mistakes that must be found (in `make test`)
- *   powercut --images N [--seed S] every prefix of one life after another, until N different images were good (`make
- * powercut`) powercut --replay SEED:START:STEPS:PREFIX:LOSS:NUMBER [--keep DIR]   one image again, as a failure names
- * it */
+ * powercut: a sample, and mistakes that must be found (in `make test`).
+ *
+ * powercut --images N [--seed S]: every prefix of one life after another, until N different images were opened (`make
+ * powercut`).
+ *
+ * powercut --replay SEED:START:STEPS:PREFIX:LOSS:NUMBER [--keep DIR]: one image again, as a failure names it, with the
+ * operations before it; its files to DIR, an empty folder.  Good for the build that printed it. */
 #include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,6 +23,7 @@
 
 #define STEPS         170 /* of a life of which samples are taken */
 #define STEPS_LONG    60  /* of one of which every prefix is looked at */
+#define STEPS_CUT     15  /* after a cut: the start is what matters */
 #define MISTAKE_TRIES 400 /* images of one life in which a mistake may show */
 #define MISTAKE_LIVES 6   /* lives in which it must */
 
@@ -28,6 +32,8 @@ static const char *const loss_names[LOSS_COUNT] = { "all lost", "all kept", "nam
 static const char *const mistake_names[MISTAKE_COUNT] = { "none", "the log is not synced", "the database is not synced",
     "a body is not synced", "a body's folder is not synced", "the folder of folders is not synced",
     "the answer comes before the commit", "a file goes before its row", "a file goes after a doubtful commit" };
+
+static const char *const start_names[START_COUNT] = { "new", "from version 1", "after a cut" };
 
 struct tally {
     struct map seen; /* hash of an image and what was promised by then */
@@ -141,13 +147,15 @@ static int long_run(size_t wanted, uint64_t seed)
     char dir[64];
     make_dir(dir);
     for (unsigned life = 0; tally.different < wanted; life++) {
-        struct scene *s = play(seed + life / 2, life % 2 ? START_OLD : START_NEW, MISTAKE_NONE, STEPS_LONG);
+        enum scene_start start = (enum scene_start)(life % START_COUNT);
+        struct scene *s =
+            play(seed + life / START_COUNT, start, MISTAKE_NONE, start == START_CUT ? STEPS_CUT : STEPS_LONG);
         size_t before = tally.different;
         every_prefix(s, dir, &tally);
         printf("seed %" PRIu64
                ", %s: %zu operations, %u transactions, %u kills, %u failed syncs, %u checkpoints: %zu images\n",
-            s->plan.seed, s->plan.start == START_OLD ? "from version 1" : "new", s->disk->count, s->transactions,
-            s->kills, s->failed_syncs, s->checkpoints, tally.different - before);
+            s->plan.seed, start_names[s->plan.start], s->disk->count, s->transactions, s->kills, s->failed_syncs,
+            s->checkpoints, tally.different - before);
         fflush(stdout);
         put_away(s);
     }
@@ -166,7 +174,7 @@ static int replay(const char *what, const char *keep)
     struct tally tally = { 0 };
     char dir[64];
     if (sscanf(what, "%" SCNu64 ":%u:%u:%zu:%u:%u", &seed, &start, &steps, &prefix, &loss, &number) != 6 ||
-        start > START_OLD || loss >= LOSS_COUNT)
+        start >= START_COUNT || loss >= LOSS_COUNT)
         return 2;
     struct scene *s = play(seed, start, MISTAKE_NONE, steps);
     if (prefix > s->disk->count)
@@ -236,12 +244,14 @@ static int short_run(size_t images)
     char dir[64];
     int result = 0;
     make_dir(dir);
-    for (enum scene_start start = START_NEW; start <= START_OLD; start++) {
+    for (enum scene_start start = START_NEW; start < START_COUNT; start++) {
         struct tally tally = { 0 };
         struct scene *s = play(1 + start, start, MISTAKE_NONE, STEPS);
-        sample(s, dir, images / 2, SIZE_MAX, &tally);
-        printf("%zu images, %zu bad; %zu operations, %u transactions, %u kills, %u failed syncs, %u checkpoints\n",
-            tally.different, tally.bad, s->disk->count, s->transactions, s->kills, s->failed_syncs, s->checkpoints);
+        sample(s, dir, images / START_COUNT, SIZE_MAX, &tally);
+        printf("%s: %zu images, %zu bad; %zu operations, %u transactions, %u kills, %u failed syncs, %u checkpoints\n",
+            start_names[start], tally.different, tally.bad, s->disk->count, s->transactions, s->kills, s->failed_syncs,
+            s->checkpoints);
+        /* A life in which little happened would prove little. */
         result |= tally.bad > 0 || s->kills < 3 || s->failed_syncs == 0 || s->checkpoints < 5;
         put_away(s);
         map_done(&tally.seen);

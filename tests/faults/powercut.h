@@ -45,7 +45,12 @@ struct seen {
     size_t since;
 };
 
-enum scene_start { START_NEW, START_OLD /* a store of schema version 1 */ };
+enum scene_start {
+    START_NEW,
+    START_OLD, /* a store of schema version 1 */
+    START_CUT, /* what a power cut left of another life: the next cut may come while that is being mended */
+    START_COUNT
+};
 /* Mistakes that a store could make, to see that they are found. */
 enum mistake {
     MISTAKE_NONE,

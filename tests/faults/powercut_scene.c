@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/must.h"
 #include "faults/powercut_wrap.h"
 #include "mail/pack.h"
@@ -118,6 +119,8 @@ static void start(struct scene *s)
         if (s->states[i].until != SIZE_MAX || dump_differs(&s->states[i].dump, &dump))
             continue;
         s->states[i].doubtful = false;
+        if (s->opened == 0)
+            s->opened = disk_count();
         settle(s, &s->states[i], disk_count(), false);
         return;
     }
@@ -385,6 +388,32 @@ static void make_old_store(struct scene *s)
     must(code == SQLITE_OK);
 }
 
+#define STEPS_BEFORE 60 /* of the life that was cut */
+
+/* Goes on where another life was cut: its folder, and what it may be found as. */
+static void inherit(struct scene *s)
+{
+    struct scene *before = alloc(sizeof *before);
+    scene_play(before, &(struct scene_plan){ .seed = s->plan.seed, .steps = STEPS_BEFORE });
+    struct disk_cut cut = { .seed = disk_random(&s->random) };
+    cut.prefix = before->opened + scene_draw(s, before->disk->count - before->opened + 1);
+    cut.loss = (enum disk_loss)scene_draw(s, LOSS_COUNT);
+    disk_image(before->disk, &cut);
+    disk_image_write(before->disk, s->dir);
+    for (size_t i = 0; i < before->state_count; i++)
+        if (before->states[i].begin <= cut.prefix && cut.prefix <= before->states[i].until)
+            add_state(s, 0)->dump = before->states[i].dump;
+    for (size_t i = 0; i < before->seen_count; i++)
+        if (before->seen[i].since <= cut.prefix) {
+            s->seen[s->seen_count] = before->seen[i];
+            s->seen[s->seen_count++].since = 0;
+        }
+    s->number = before->number;
+    s->now = before->now;
+    scene_done(before);
+    release(before);
+}
+
 static void check_journal(struct scene *s)
 {
     disk_image(s->disk, &(struct disk_cut){ s->disk->count, LOSS_NONE, 0 });
@@ -412,6 +441,8 @@ void scene_play(struct scene *s, const struct scene_plan *plan)
     char *made = mkdtemp(s->dir);
     must(made);
     disk_install();
+    if (plan->start == START_CUT)
+        inherit(s);
     powercut_seed(s->random + 1, s->now);
     if (plan->start == START_OLD)
         make_old_store(s);
