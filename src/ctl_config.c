@@ -10,6 +10,7 @@
 #include "ctl_impl.h"
 #include "init_cert.h"
 #include "mail/jwk.h"
+#include "net/signer.h"
 
 #define VALUE_MOST LIMIT_SETTINGS_FILE
 #define SOON       (14 * 86400) /* seconds: a certificate that ends before is worth a warning */
@@ -90,20 +91,23 @@ static int read_named(const struct check *check, const char *setting, struct sli
     return ctl_usage("%s: %s cannot be read: %s", setting, path, status == STATUS_TOO_BIG ? "it is too large" : strerror(errno));
 }
 
-static int check_pair(struct check *check, struct slice cert_name, struct slice key_name)
+static int check_pair(struct check *check, size_t number, struct slice cert_name, struct slice key_name)
 {
     struct buf cert = BUF(LIMIT_PEM), key = BUF(LIMIT_PEM);
     int64_t left = 0;
     int code = read_named(check, "tls.certificate", cert_name, &cert);
     if (code == CTL_DONE)
         code = read_named(check, "tls.key", key_name, &key);
+    /* As the server does it before it starts. */
+    struct boot_pair pair = { buf_slice(&cert), buf_slice(&key) };
+    struct buf why = BUF(1024);
+    if (code == CTL_DONE && signer_check(&pair, number, &why) != STATUS_OK)
+        code = ctl_usage("tls.certificate, tls.key: '%.*s' and '%.*s': %.*s", (int)cert_name.len, cert_name.ptr,
+            (int)key_name.len, key_name.ptr, (int)why.len, why.ptr);
+    buf_done(&why);
     enum status status = code == CTL_DONE ? init_cert_check(buf_slice(&cert), buf_slice(&key), &left) : STATUS_OK;
-    if (status == STATUS_MALFORMED)
-        code = ctl_usage("tls.certificate, tls.key: '%.*s' and '%.*s' must be a certificate and a key in PEM form",
-            (int)cert_name.len, cert_name.ptr, (int)key_name.len, key_name.ptr);
-    else if (status != STATUS_OK)
-        code = ctl_usage("tls.key: '%.*s' does not belong to '%.*s'", (int)key_name.len, key_name.ptr,
-            (int)cert_name.len, cert_name.ptr);
+    if (status != STATUS_OK)
+        code = ctl_usage("tls.certificate: '%.*s' does not say when it ends", (int)cert_name.len, cert_name.ptr);
     else if (code == CTL_DONE && left <= 0)
         warn(check, "a certificate in tls.certificate is over: mail programs will refuse it");
     else if (code == CTL_DONE && left < SOON)
@@ -155,7 +159,7 @@ int cmd_config_check(struct ctl *ctl)
         return code;
     check.warnings = json_array();
     for (size_t at = 0; at < settings->tls_certificate.count && code == CTL_DONE; at++)
-        code = check_pair(&check, settings->tls_certificate.rows[at], settings->tls_key.rows[at]);
+        code = check_pair(&check, at, settings->tls_certificate.rows[at], settings->tls_key.rows[at]);
     if (code == CTL_DONE)
         code = check_tokens(&check, settings);
     if (code == CTL_DONE)

@@ -159,11 +159,13 @@ class Keys(unittest.TestCase):
         good = list(self.pairs.values())
         before, pids = self.house.logged().count("supervisor.reload-refused"), self.house.pids()
         self.use(self.house, [good[0], (good[1][0], good[2][1])])
+        self.assertIn("certificate 2: the key does not belong to the certificate", self.house.ctl("config", "check", fails=2))
         os.kill(self.house.process.pid, signal.SIGHUP)
         until(lambda: self.house.logged().count("supervisor.reload-refused") > before, 10, "the refusal")
         self.assertIn("certificate 2: the key does not belong to the certificate", self.house.logged())
         self.assertEqual(self.shake(self.house, name="rsa.test"), good[1][0].read_text().strip())
         self.use(self.house, good)
+        self.house.ctl("config", "check")
         self.assertEqual(self.house.pids(), pids)
         with House(serve=False, accounts=()) as other:
             self.use(other, [(good[0][0], good[1][1])])
@@ -245,7 +247,7 @@ class Keys(unittest.TestCase):
 
     def test_signing_waits_for_no_password(self):
         """The pool of password hashes is full, and a handshake is as quick as before."""
-        with House(auth__hash_cost="10", auth__throttle="no", limits__connections_per_address="500", accounts=()) as house:
+        with House(auth__hash_cost="6", auth__throttle="no", limits__connections_per_address="500", accounts=()) as house:
             over = threading.Event()
 
             def guess():
