@@ -5,7 +5,8 @@
  *
  * The promise (DESIGN section 6): changes are made between begin() and commit(); when commit() says OK they are on disk, whatever happens afterwards.  Any other
  * status: nothing of the transaction happened.  A failing fsync is STATUS_IO, a full disk STATUS_FULL.  (Where a sync failed and the machine dies before the next
- * commit, the transaction may be found after all: a message twice rather than never.)
+ * commit, the transaction may be found after all: a message twice rather than never; so a file that it
+ * named must stay until the next start sweeps it.)
  *
  * A verb that says EXISTS, NOT_FOUND, DENIED or MALFORMED has changed nothing; after any other failure it may have done a part, and undo() or rollback() is due.
  * After IO, FULL, CORRUPT or BUSY every further verb and commit() give the same status until rollback().
