@@ -1,6 +1,7 @@
 /* disk_image.c - what a power cut may leave of what was recorded. */
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -277,6 +278,22 @@ static bool same_file(const char *path, const struct buf *octets)
     return same && at == octets->len;
 }
 
+static const struct disk *walked;
+static const char *walked_root;
+
+/* Stops at what the journal does not know. */
+static int is_known(const char *path, const struct stat *status, int kind, struct FTW *at)
+{
+    (void)status;
+    (void)kind;
+    if (at->level == 0)
+        return 0;
+    for (uint32_t i = 1; i < walked->name_count; i++)
+        if (strcmp(walked->names[i].path, path + strlen(walked_root) + 1) == 0)
+            return 0;
+    return 1;
+}
+
 const char *disk_image_differs(const struct disk *disk, const char *root)
 {
     char path[512];
@@ -288,5 +305,7 @@ const char *disk_image_differs(const struct disk *disk, const char *root)
             (there && bears[i] != FOLDER_THERE && !same_file(path, &contents[bears[i]].octets)))
             return disk->names[i].path;
     }
-    return NULL;
+    walked = disk;
+    walked_root = root;
+    return nftw(root, is_known, 16, FTW_PHYS) == 0 ? NULL : "(a name that was not recorded)";
 }
