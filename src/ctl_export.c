@@ -79,7 +79,7 @@ static int make_maildir(const struct exporting *e, const char *folder)
     return code;
 }
 
-/* RFC-less, but everybody's: letters in the order of ASCII. */
+/* No standard, but everybody's: letters in the order of ASCII. */
 static void put_flags(char out[8], uint32_t flags)
 {
     static const struct {

@@ -136,11 +136,27 @@ static int is_stopped(const char *dir, const char *lock)
     return CTL_DONE;
 }
 
+/* "DIR.before-20261124-103000", with a number behind it where there is one already. */
+static int name_aside(const char *dir, char out[MOVED_ASIDE])
+{
+    struct civil now = civil_of(clock_wall());
+    int put = 0;
+    for (unsigned number = 1; number < 100 && put >= 0 && put < (int)MOVED_ASIDE; number++) {
+        char more[16] = "";
+        if (number > 1)
+            snprintf(more, sizeof more, "-%u", number);
+        put = snprintf(out, MOVED_ASIDE, "%s.before-%04u%02u%02u-%02u%02u%02u%s", dir, now.year, now.month, now.day, now.hour, now.minute, now.second, more);
+        struct stat about;
+        if (put > 0 && put < (int)MOVED_ASIDE && lstat(out, &about) != 0)
+            return CTL_DONE;
+    }
+    return ctl_failed("%s cannot be moved aside: no name is left for it", dir);
+}
+
 static int move_aside(struct restore *r)
 {
     const char *dir = r->ctl->dir;
-    struct civil now = civil_of(clock_wall());
-    char plain[FILE_PATH];
+    char plain[FILE_PATH], aside[MOVED_ASIDE];
     size_t len = strlen(dir);
     while (len > 1 && dir[len - 1] == '/')
         len--;
@@ -150,16 +166,13 @@ static int move_aside(struct restore *r)
         code = is_stopped(dir, "store/lock");
     if (code != CTL_DONE)
         return code;
-    int put = snprintf(r->aside, sizeof r->aside, "%s.before-%04u%02u%02u-%02u%02u%02u", plain, now.year, now.month, now.day, now.hour, now.minute, now.second);
-    if (put < 0 || put >= (int)sizeof r->aside)
-        return ctl_usage("the folder's path is too long");
-    if (access(r->aside, F_OK) == 0)
-        return ctl_failed("%s is there already; try again in a second", r->aside);
-    if (rename(plain, r->aside) == 0)
-        return CTL_DONE;
-    int error = errno;
-    r->aside[0] = '\0';
-    return ctl_failed("%s cannot be moved aside: %s", dir, strerror(error));
+    code = name_aside(plain, aside);
+    if (code != CTL_DONE)
+        return code;
+    if (rename(plain, aside) != 0)
+        return ctl_failed("%s cannot be moved aside: %s", dir, strerror(errno));
+    memcpy(r->aside, aside, sizeof aside);
+    return CTL_DONE;
 }
 
 static int choose_place(struct restore *r)
