@@ -182,7 +182,6 @@ REASONS = {
     223: NOT_HERE + "there are no probes of addresses and no cache of their results",
     224: NOT_YET + "content scanners",
     237: NOT_HERE + "each body is compressed alone; secrets are sealed and never compressed; TLS has no compression",
-    238: NOT_YET + "a backup command; leases live in memory only (C107)",
 }
 
 found = {}

@@ -63,7 +63,7 @@ def body_files(house):
 
 
 class Backup(unittest.TestCase):
-    def test_there_and_back(self):
+    def test_C238_there_and_back(self):
         for user in USERS:
             with filled(user) as house:
                 secret = house.device("alice@acc.test", "copier")
@@ -102,7 +102,7 @@ class Backup(unittest.TestCase):
                     house.stop()
                 self.assertEqual(len(list(house.top.glob("e.before-*"))), 2)
 
-    def test_a_uidl_never_returns_with_other_contents(self):
+    def test_C238_a_uidl_never_returns_with_other_contents(self):
         """Two restores of one backup, each with its own mail behind it: what clients have seen under a UIDL is all that they ever see under it."""
         with filled() as house:
             run(house, "backup", "--to", str(house.top / "b"))

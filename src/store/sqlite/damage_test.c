@@ -238,7 +238,7 @@ static void test_bodies_that_are_not_there(void **state)
     assert_int_equal(FOUND_LENGTH, fault_of(c, 1));
     assert_int_equal(FOUND_LENGTH, fault_of(c, 2));
     assert_int_equal(FOUND_MISSING_FILE, fault_of(c, 3));
-    assert_int_equal(FOUND_UNREADABLE, fault_of(c, 4)); /* C123: no such path is followed */
+    assert_int_equal(FOUND_UNREADABLE, fault_of(c, 4)); /* C221: no such path is followed */
 }
 
 /* A page of noise: the check says so, and goes on with the next part. */
