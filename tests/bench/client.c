@@ -59,6 +59,7 @@ static void shake(struct client *c)
     int done = SSL_connect(c->ssl);
     if (done == 1) {
         c->phase = TALKING;
+        attempted += c->tried;
         resumed += SSL_session_reused(c->ssl);
         watch(c, false);
         mode->stands(c);
@@ -76,7 +77,7 @@ void client_secure(struct client *c)
     if (!c->ssl || SSL_set_fd(c->ssl, c->fd) != 1)
         fail("TLS", "no memory");
     if (plan.resume && c->ticket) {
-        attempted++;
+        c->tried = true;
         SSL_set_session(c->ssl, c->ticket);
         SSL_SESSION_free(c->ticket);
         c->ticket = NULL;

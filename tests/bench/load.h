@@ -28,7 +28,7 @@ struct client {
     int stage, due; /* due: final reply lines that are still to come */
     int number;     /* of what is being done, from 0 on */
     int on_connection, asked, answered;
-    bool in_text, watched_for_writing;
+    bool in_text, watched_for_writing, tried; /* tried: to resume */
     double began;
     size_t line_len;
     char line[LINE]; /* the part of a line that came so far */
