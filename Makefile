@@ -9,6 +9,8 @@
 # make load     floods, slow peers and those who never read, at full size: memory under its bound, and honest clients served (4 min)
 # make powercut   a store's life recorded, and the power cut after each of its writes: POWERCUT_IMAGES (10000) different folders are opened
 #               and must be good; POWERCUT_SEED (1) chooses the life
+# make countdown  the n-th fault of each kind in each role of a whole server, once and for ever, until a scenario passes without it (an hour and
+#               more); COUNTDOWN_STRIDE=7 takes every seventh, COUNTDOWN_FLAGS="--kinds sync,limit --roles keeper" a part
 # make bench    the load generator against ekirei and, where installed, Postfix + Dovecot; writes docs/bench.md.  BENCH=mail,idle makes these sections
 #               alone, BENCH=million the one that takes minutes, BENCH_FLAGS=--quick a short run that writes nothing
 # make bench-profile   where ekirei's time goes under that load, by perf; PROFILE="mail2 retr" for these cases alone
@@ -20,11 +22,12 @@ LEASE_MODEL_DEPTH ?= 9
 GUESS_TRIES ?= 1000
 POWERCUT_IMAGES ?= 10000
 POWERCUT_SEED ?= 1
+COUNTDOWN_STRIDE ?= 1
 MESON_TEST = meson test --no-rebuild --print-errorlogs
 
 all: build/ekirei
 
-.PHONY: all ekirei run test check asan sanitize coverage fuzz torture load powercut bench bench-profile install clean deps-build deps-test deps-bench
+.PHONY: all ekirei run test check asan sanitize coverage fuzz torture load powercut countdown bench bench-profile install clean deps-build deps-test deps-bench
 
 deps-build deps-test deps-bench:
 	@tools/deps.sh $(@:deps-%=%)
@@ -89,6 +92,9 @@ load: deps-test ekirei
 
 powercut: ekirei
 	build/tests/faults/powercut --images $(POWERCUT_IMAGES) --seed $(POWERCUT_SEED)
+
+countdown: deps-test ekirei
+	python3 tests/faults/countdown.py build/ekirei build/tests/faults/ekirei_faulty --stride $(COUNTDOWN_STRIDE) $(COUNTDOWN_FLAGS)
 
 bench: deps-bench ekirei
 	python3 tests/bench/bench.py build/ekirei build/tests/bench/load --only=$(BENCH) $(or $(BENCH_FLAGS),--write docs/bench.md)
