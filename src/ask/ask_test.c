@@ -213,6 +213,32 @@ static void an_ask_prints_without_its_secret(void **state)
     buf_done(&text);
 }
 
+/* Behind what waits already; C040: text that would begin a line of its own goes nowhere. */
+static void what_cannot_be_put_leaves_no_octet(void **state)
+{
+    (void)state;
+    struct buf wire = BUF(60);
+    struct frame frame = { .ask = { .kind = ASK_RCPT, .fd = -1, .rcpt.recipient = S("ann@our.test") } };
+    assert_int_equal(frame_put(&wire, &frame), STATUS_OK);
+    size_t before = wire.len;
+    frame.ask.rcpt.recipient = S("an\nn@our.test");
+    assert_int_equal(frame_put(&wire, &frame), STATUS_MALFORMED);
+    assert_int_equal(wire.len, before);
+    frame.ask.rcpt.recipient = S("somebody.with.a.longer.name@our.test");
+    assert_int_equal(frame_put(&wire, &frame), STATUS_TOO_BIG);
+    assert_int_equal(wire.len, before);
+    buf_done(&wire);
+}
+
+static void roles_have_names(void **state)
+{
+    static const struct { enum role role; const char *name; } rows[] = { { ROLE_NONE, "none" }, { ROLE_MX, "mx" }, { ROLE_USER, "user" }, { ROLE_COURIER, "courier" },
+        { ROLE_CTL, "ctl" }, { ROLE_KEEPER, "keeper" }, { ROLE_SUPERVISOR, "supervisor" }, { ROLE_POLICY, "policy" } };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_string_equal(role_name(rows[i].role), rows[i].name);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -223,6 +249,8 @@ int main(void)
         cmocka_unit_test(a_silent_ask_has_no_answer),
         cmocka_unit_test(every_kind_has_its_row),
         cmocka_unit_test(an_ask_prints_without_its_secret),
+        cmocka_unit_test(what_cannot_be_put_leaves_no_octet),
+        cmocka_unit_test(roles_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -100,6 +100,15 @@ static void test_names(void **state)
         { "a・b", NULL },
         { "l·l", "l·l" }, /* A.3 */
         { "a·l", NULL },
+        /* A.1: a joiner that parts letters which join, marks between them left out; behind a virama; nowhere else */
+        { "\u0646\u0627\u0645\u0647\u200c\u0627\u06cc", "\u0646\u0627\u0645\u0647\u200c\u0627\u06cc" },
+        { "\u0628\u064e\u200c\u064e\u0628", "\u0628\u064e\u200c\u064e\u0628" },
+        { "\u0915\u094d\u200c\u0937", "\u0915\u094d\u200c\u0937" },
+        { "a\u200cb", NULL },
+        { "\u0627\u200c\u0628", NULL }, /* alef does not join to what follows */
+        { "\u0628\u200c", NULL },
+        { "\u200c\u0628", NULL },
+        { "\u05d0\u05d1\u05b8", "\u05d0\u05d1\u05b8" }, /* RFC 5893 2.3: marks may stand behind the last letter */
         { "ابجد١", "ابجد١" }, /* A.8 */
         { "ابجد١۱", NULL },
         { "אבג1", "אבג1" }, /* RFC 5893 2 */

@@ -245,6 +245,35 @@ static void test_C095_a_crowd_has_an_end(void **state)
     assert_true(grant(b, 42, "192.0.2.1") != 0);
 }
 
+static void test_crowds_are_listed(void **state)
+{
+    struct bench *b = *state;
+    struct ip network;
+    uint32_t accounts, seen = 0, total = 0;
+    grant(b, 1, "192.0.2.1");
+    grant(b, 2, "192.0.2.1");
+    grant(b, 1, "2001:db8:1:2::1");
+    for (size_t at = 0; lease_each_crowd(&b->leases, &at, b->now, &network, &accounts); seen++) {
+        total += accounts;
+        assert_int_equal(accounts, ip_equal(network, ip_of("192.0.2.1")) ? 2 : 1);
+        assert_true(ip_equal(network, ip_of("192.0.2.1")) || ip_equal(network, ip_of("2001:db8:1:2::")));
+    }
+    assert_true(seen == 2 && total == 3);
+}
+
+/* A device that is good until tonight has no lease tomorrow, whatever the window. */
+static void test_a_lease_ends_with_its_device(void **state)
+{
+    struct bench *b = *state;
+    struct lease_wish wish = { .account = 1, .device = 7, .peer = ip_of("192.0.2.1"), .most = MINUTES(3) };
+    const struct lease *lease;
+    assert_int_equal(lease_grant(&b->leases, &wish, &b->settings, b->now, &lease), LEASE_OPENED);
+    assert_int_equal(lease->until, b->now + MINUTES(3));
+    wish.most = MINUTES(30);
+    assert_int_equal(lease_grant(&b->leases, &wish, &b->settings, b->now, &lease), LEASE_RENEWED);
+    assert_int_equal(lease->until, b->now + MINUTES(10));
+}
+
 /* The n-th address of an IPv6 /64, or of IPv4. */
 static struct ip numbered(const char *network, uint32_t n)
 {
@@ -613,6 +642,8 @@ int main(void)
         BENCH(test_office_is_named),
         BENCH(test_C095_C105_accounts_are_counted_by_64_and_leases_stay_exact),
         BENCH(test_C095_a_crowd_has_an_end),
+        BENCH(test_crowds_are_listed),
+        BENCH(test_a_lease_ends_with_its_device),
         BENCH(test_C088_full_tables_refuse_and_recover),
         cmocka_unit_test(test_ends_have_words),
         BENCH(test_C104_v4_mapped_is_counted_by_its_address),
