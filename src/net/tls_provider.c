@@ -343,13 +343,14 @@ static int start(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *from, cons
 
 void tls_provider_start(void)
 {
-    static bool started;
-    if (started)
+    static OSSL_PROVIDER *usual, *ours; /* for the life of the process */
+    if (ours)
         return;
-    started = true;
     name_errors();
     /* Loading one by hand ends the automatic loading of the default one.  That is preferred wherever both could serve, so that ours has only the keys that are made here. */
     must(OSSL_PROVIDER_add_builtin(NULL, OURS, start) == 1);
-    must(OSSL_PROVIDER_load(NULL, "default") && OSSL_PROVIDER_load(NULL, OURS));
+    usual = OSSL_PROVIDER_load(NULL, "default");
+    ours = OSSL_PROVIDER_load(NULL, OURS);
+    must(usual && ours);
     must(EVP_set_default_properties(NULL, "?provider=default") == 1);
 }
