@@ -1,7 +1,7 @@
 /* powercut.c - the store after a power cut: a life of it is recorded, and from every prefix of the recording the
  * folders are made that the cut may have left.
  *
- * powercut: a sample, and mistakes that must be found (in `make test`).
+ * powercut [--sample N]: a sample; without N also mistakes that must be found (in `make test`).
  *
  * powercut --images N [--seed S]: every prefix of one life after another, until N different images were opened (`make
  * powercut`).
@@ -239,7 +239,7 @@ static int try_mistake(enum mistake mistake, const char *dir, size_t images)
     return (tally.bad > 0) != (mistake != MISTAKE_NONE);
 }
 
-static int short_run(size_t images)
+static int short_run(size_t images, bool mistakes)
 {
     char dir[64];
     int result = 0;
@@ -256,7 +256,7 @@ static int short_run(size_t images)
         put_away(s);
         map_done(&tally.seen);
     }
-    for (enum mistake mistake = MISTAKE_NONE; mistake < MISTAKE_COUNT; mistake++)
+    for (enum mistake mistake = MISTAKE_NONE; mistakes && mistake < MISTAKE_COUNT; mistake++)
         result |= try_mistake(mistake, dir, images / 4);
     rmdir(dir);
     return result;
@@ -264,12 +264,14 @@ static int short_run(size_t images)
 
 int main(int argc, char **argv)
 {
-    size_t images = 0;
+    size_t images = 0, few = 0;
     uint64_t seed = 1;
     const char *again = NULL, *keep = NULL;
     for (int i = 1; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--images") == 0)
             images = strtoul(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--sample") == 0)
+            few = strtoul(argv[i + 1], NULL, 10);
         else if (strcmp(argv[i], "--seed") == 0)
             seed = strtoul(argv[i + 1], NULL, 10);
         else if (strcmp(argv[i], "--replay") == 0)
@@ -279,5 +281,9 @@ int main(int argc, char **argv)
         else
             return 2;
     }
-    return again ? replay(again, keep) : images ? long_run(images, seed) : short_run(400);
+    if (again)
+        return replay(again, keep);
+    if (images > 0)
+        return long_run(images, seed);
+    return few > 0 ? short_run(few, false) : short_run(400, true);
 }
