@@ -299,7 +299,7 @@ static void begin(int argc, char **argv)
     struct rlimit files;
     if (argc < 2)
         exit(2);
-    wish.port = (uint16_t)atoi(argv[1]);
+    wish.port = (uint16_t)strtoul(argv[1], NULL, 10);
     for (int i = 2; i < argc; i++) {
         char *value = strchr(argv[i], '=');
         if (!value)
