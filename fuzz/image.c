@@ -14,7 +14,7 @@
 #define IMAGE_MOST (8u << 20)
 #define COLUMNS    200u
 
-static char dir[256], database[300], body_name[80];
+static char dir[256], database[400], body_name[80];
 static struct buf strict = { .max = IMAGE_MOST }, loose = { .max = IMAGE_MOST }, body = { .max = IMAGE_MOST };
 static struct column {
     char table[40], name[40];

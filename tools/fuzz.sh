@@ -32,7 +32,8 @@ cover() {
     for name in $targets; do
         found=
         [ ! -d "$build/fuzz/found/$name" ] || found=$build/fuzz/found/$name
-        LLVM_PROFILE_FILE=$profiles/$name.profraw "$COVERAGE/fuzz/fuzz_$name" -runs=0 -rss_limit_mb=0 "fuzz/corpus/$name" $found >"$profiles/$name.log" 2>&1
+        LLVM_PROFILE_FILE=$profiles/$name.profraw "$COVERAGE/fuzz/fuzz_$name" -runs=0 -rss_limit_mb=0 -artifact_prefix="$profiles/" \
+            "fuzz/corpus/$name" $found >"$profiles/$name.log" 2>&1 || { tail -40 "$profiles/$name.log"; return 1; }
         objects="$objects -object $COVERAGE/fuzz/fuzz_$name"
     done
     llvm-profdata merge -o "$profiles/all" "$profiles"/*.profraw
