@@ -3,8 +3,8 @@
  *
  * powercut [--sample N]: a sample; without N also mistakes that must be found (in `make test`).
  *
- * powercut --images N [--seed S]: every prefix of one life after another, until N different images were opened (`make
- * powercut`).
+ * powercut --images N [--seed S]: every prefix of one life of each kind after another, until N different images were
+ * opened (`make powercut`).
  *
  * powercut --replay SEED:START:STEPS:PREFIX:LOSS:NUMBER [--keep DIR]: one image again, as a failure names it, with the
  * operations before it; its files to DIR, an empty folder.  Good for the build that printed it. */
@@ -146,8 +146,8 @@ static int long_run(size_t wanted, uint64_t seed)
     struct tally tally = { 0 };
     char dir[64];
     make_dir(dir);
-    for (unsigned life = 0; tally.different < wanted; life++) {
-        enum scene_start start = (enum scene_start)(life % START_COUNT);
+    for (unsigned life = 0; tally.different < wanted || life < START_COUNT; life++) {
+        enum scene_start start = (enum scene_start)(START_COUNT - 1 - life % START_COUNT);
         struct scene *s =
             play(seed + life / START_COUNT, start, MISTAKE_NONE, start == START_CUT ? STEPS_CUT : STEPS_LONG);
         size_t before = tally.different;
