@@ -238,9 +238,10 @@ void keeper_stop(struct keeper *keeper)
     (void)task_retry_late(keeper);
     log_flush(); /* before the answers, as at the end of any pass */
     while (!list_is_empty(&keeper->clients)) {
-        struct client *client = list_element(keeper->clients.next, struct client, node);
-        channel_drain(client->channel, DRAIN);
-        asker_close(client);
+        struct list *node = keeper->clients.next;
+        channel_drain(list_element(node, struct client, node)->channel, DRAIN);
+        if (keeper->clients.next == node) /* it was not lost meanwhile, which closes it */
+            asker_close(list_element(node, struct client, node));
     }
     upkeep_last(keeper);
     loop_stop(keeper->loop);

@@ -1,6 +1,7 @@
 #include "keeper/test_house.h"
 
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/random.h"
@@ -509,6 +510,19 @@ static void test_C220_disk_reserve_refuses_before_anything_is_taken(void **state
         house_deliver(h, END_MX, 1, "x@else.test", "bob@our.test", NULL, "x\r\n").deliver.verdict, MAIL_DISK_FULL);
 }
 
+/* Whoever is at the other end takes nothing any more, and that shows only when the last answers are sent. */
+static void test_stop_with_an_answer_for_nobody(void **state)
+{
+    struct house *h = *state;
+    house_put(h, END_COURIER, 0, &(struct ask){ .kind = ASK_CLAIM, .fd = -1 });
+    for (int i = 0; i < 500 && __atomic_load_n(&h->keeper->claim_count, __ATOMIC_RELAXED) == 0; i++)
+        usleep(10000);
+    assert_int_equal(h->keeper->claim_count, 1);
+    assert_int_equal(shutdown(h->ends[END_COURIER], SHUT_RD), 0);
+    house_stop(h);
+    house_start(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -532,6 +546,7 @@ int main(void)
         HOUSE(test_commands),
         HOUSE(test_lists_come_in_pages),
         HOUSE(test_C220_disk_reserve_refuses_before_anything_is_taken),
+        HOUSE(test_stop_with_an_answer_for_nobody),
     };
     return cmocka_run_group_tests_name("keeper", tests, NULL, NULL);
 }

@@ -164,6 +164,7 @@ static bool put_answer(struct task *task)
         LOG(LOG_ERROR, "keeper.answer", LOG_WORD("ask", ask_defs[task->ask.kind].name), LOG_STATUS(status));
         frame.answer = (struct answer){ .kind = task->ask.kind, .status = status, .fd = -1 };
         status = channel_put(task->client->channel, &frame);
+        must(status != STATUS_TOO_BIG && status != STATUS_MALFORMED); /* a status alone has room; dropped, it would be waited for */
         return status != STATUS_BUSY;
     }
     return true; /* or the channel is lost, which its owner is being told */

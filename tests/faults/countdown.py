@@ -521,6 +521,7 @@ ARITHMETIC = {
     "proto/pop3/pop3_drop.c:expunge_more": "an arena that was just emptied, with room for that table",
     "mail/dot.c:dot_decode": "the caller asks for no more than the room that is left",
     "keeper/reader.c:read_page": "one page's rows, in an arena for a page of a list",
+    "keeper/task.c:put_answer": "an answer that is a status alone, on a channel that is not full",
     "keeper/task.c:task_state": "an arena far above any state and any ask",
 }
 
