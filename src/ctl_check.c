@@ -150,7 +150,10 @@ static void tell(struct checking *c, const char *what, uint64_t done)
         return;
     c->pause = c->pause < SECONDS(60) ? c->pause * 2 : c->pause;
     c->tell_at = now + c->pause;
-    fprintf(stderr, "ekirei: looking at %s: %" PRIu64 " so far\n", what, done);
+    if (done > 0)
+        fprintf(stderr, "ekirei: looking at %s: %" PRIu64 " so far\n", what, done);
+    else
+        fprintf(stderr, "ekirei: looking at %s\n", what);
 }
 
 /* ---- rows ---------------------------------------------------------------------------------------------------------- */

@@ -3,10 +3,12 @@
  * Every body is read to its end and compared with its digest before its file gets its name; what is damaged is listed and left out. */
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/must.h"
@@ -15,6 +17,7 @@
 #include "ctl_file.h"
 #include "ctl_impl.h"
 #include "ctl_tree.h"
+#include "jail/jail.h"
 
 #define QUIET       SECONDS(2)
 #define OUT_ROOM    (4u * LIMIT_BODY_FRAME)
@@ -23,6 +26,7 @@
 struct exporting {
     struct ctl *ctl;
     struct tree tree;
+    int tell;          /* as root: where the folder's owner is told once it is ours; -1: nowhere */
     struct arena page; /* rows of one answer: the next ask ends those of the channel */
     struct body_reader reader;
     struct buf out;    /* lines of the message under way */
@@ -293,6 +297,13 @@ static int list_accounts(struct exporting *e, json_t *names)
     return CTL_DONE;
 }
 
+/* The way to the store is opened while there are rights for it. */
+static int reach(struct exporting *e)
+{
+    struct answer answer;
+    return ctl_ask(e->ctl, &(struct ask){ .kind = ASK_STATUS, .fd = -1 }, "status", &answer);
+}
+
 static int typed_accounts(struct ctl *ctl, json_t *names)
 {
     for (size_t at = 0; at < CTL_ARGUMENTS && ctl->arguments[at]; at++) {
@@ -331,22 +342,59 @@ static int report(struct exporting *e, size_t accounts)
     return ctl_failed("%" PRIu64 " damaged message%s left out", e->damaged, e->damaged == 1 ? " was" : "s were");
 }
 
-int cmd_export(struct ctl *ctl)
+struct owner {
+    uid_t uid;
+    gid_t gid;
+};
+static struct owner before; /* nftw(3) has no context */
+
+/* Stored octets are unpacked with the rights of the keeper's user, and with nothing in reach but FOLDER. */
+static int lock_in(struct exporting *e)
+{
+    struct ctl *ctl = e->ctl;
+    if (geteuid() != 0)
+        return CTL_DONE;
+    int code = ctl->settings ? CTL_DONE : ctl_settings(ctl, &ctl->settings);
+    if (code != CTL_DONE)
+        return code;
+    struct stat about;
+    uint32_t uid = jail_uid(ROLE_KEEPER, ctl->settings->uid_keeper);
+    if (fstat(e->tree.fd, &about) != 0 || write(e->tell, &(struct owner){ about.st_uid, about.st_gid }, sizeof(struct owner)) != sizeof(struct owner))
+        return ctl_failed("%s: %s", e->tree.folder, strerror(errno));
+    if (uid != 0 && fchown(e->tree.fd, uid, uid) != 0)
+        return ctl_failed("%s cannot be given to user id %u: %s", e->tree.folder, uid, strerror(errno));
+    if (jail_become(uid, e->tree.folder) != STATUS_OK)
+        return ctl_failed("%s: the rights of the keeper's user cannot be taken: %s", e->tree.folder, strerror(errno));
+    return CTL_DONE;
+}
+
+static int take_one(const char *path, const struct stat *about, int kind, struct FTW *where)
+{
+    (void)about;
+    (void)kind;
+    (void)where;
+    return lchown(path, before.uid, before.gid);
+}
+
+static int export_to(struct ctl *ctl, int tell)
 {
     static const char *const nothing[] = { NULL };
-    struct exporting e = { .ctl = ctl, .page = ARENA(PAGE_ARENA), .out = BUF(OUT_ROOM), .pause = QUIET, .tell_at = clock_now() + QUIET };
+    struct exporting e = { .ctl = ctl, .tell = tell, .page = ARENA(PAGE_ARENA), .out = BUF(OUT_ROOM), .pause = QUIET, .tell_at = clock_now() + QUIET };
     json_t *names = json_array();
     ctl->beside = true;
     body_reader_init(&e.reader, true);
     e.reader.put = put_plain;
     e.reader.context = &e;
     int code = typed_accounts(ctl, names);
-    if (code == CTL_DONE && json_array_size(names) == 0)
-        code = list_accounts(&e, names);
+    bool all = json_array_size(names) == 0;
+    if (code == CTL_DONE)
+        code = all ? list_accounts(&e, names) : reach(&e);
     if (code == CTL_DONE)
         code = tree_claim(&e.tree, ctl->values[OPTION_TO_FOLDER], nothing);
     else
         e.tree.fd = -1;
+    if (code == CTL_DONE)
+        code = lock_in(&e);
     if (code == CTL_DONE)
         code = export_all(&e, names);
     if (code == CTL_DONE)
@@ -357,4 +405,35 @@ int cmd_export(struct ctl *ctl)
     arena_done(&e.page);
     tree_done(&e.tree);
     return code;
+}
+
+/* As root a child does it, and what it made belongs to the folder's owner afterwards. */
+static int export_in_child(struct ctl *ctl)
+{
+    const char *folder = ctl->values[OPTION_TO_FOLDER];
+    int pair[2], how = 0;
+    fflush(stdout);
+    if (pipe2(pair, O_CLOEXEC) != 0)
+        return ctl_failed("no new process can be started: %s", strerror(errno));
+    pid_t child = fork();
+    if (child == 0) {
+        int code = export_to(ctl, pair[1]);
+        ctl_close(ctl);
+        fflush(stdout);
+        _exit(code);
+    }
+    close(pair[1]);
+    bool ours = child > 0 && read(pair[0], &before, sizeof before) == sizeof before;
+    close(pair[0]);
+    while (child > 0 && waitpid(child, &how, 0) < 0)
+        if (errno != EINTR)
+            break;
+    if (ours && nftw(folder, take_one, 8, FTW_PHYS | FTW_MOUNT) != 0)
+        return ctl_failed("%s cannot be given back to its owner: %s", folder, strerror(errno));
+    return child > 0 && WIFEXITED(how) ? WEXITSTATUS(how) : ctl_failed("the export ended before it was done");
+}
+
+int cmd_export(struct ctl *ctl)
+{
+    return geteuid() == 0 ? export_in_child(ctl) : export_to(ctl, -1);
 }

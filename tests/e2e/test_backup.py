@@ -305,6 +305,7 @@ class Export(unittest.TestCase):
                         files = sorted((folder / name / "new").iterdir(), key=lambda path: int(path.name.split("U")[1].split(".")[0]))
                         self.assertEqual([path.read_bytes() for path in files], [mail.replace(b"\r\n", b"\n") for mail in expected])
                         self.assertLess(abs(files[0].stat().st_mtime - time.time()), 100)
+                        self.assertEqual({path.stat().st_uid for path in (folder, folder / name, files[0])}, {user or os.getuid()})
                         self.assertEqual(list((folder / name / "tmp").iterdir()), [])
                     one = house.top / f"one-{running}"
                     self.assertEqual(run(house, "export", "--to", str(one), "alice@acc.test").returncode, 0)
