@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -159,19 +160,23 @@ int __wrap_sqlite3_wal_checkpoint_v2(sqlite3 *db, const char *name, int mode, in
 
 /* ---- what SQLite does with its files ------------------------------------------------------------------------------- */
 
+/* Those below have wraps of their own, which are not for SQLite's calls. */
+int __real_open64(const char *path, int flags, int mode);
+ssize_t __real_pwrite64(int fd, const void *octets, size_t len, off_t at);
+
 static ssize_t db_pwrite(int fd, const void *octets, size_t len, off_t at)
 {
     bool enlarges = plan->manner == MANNER_LIE && len == 1; /* the log's index, which is then mapped */
     if (enlarges || !fails(EVENT_DB_WRITE))
-        return pwrite(fd, octets, len, at);
+        return __real_pwrite64(fd, octets, len, at);
     if (plan->manner == MANNER_LIE)
         return (ssize_t)len;
-    if (plan->manner == MANNER_FULL && pwrite(fd, octets, len / 2, at) < 0)
+    if (plan->manner == MANNER_FULL && __real_pwrite64(fd, octets, len / 2, at) < 0)
         return -1;
     return disk_error();
 }
 
-static int db_open(const char *path, int flags, int mode) { return fails(EVENT_DB_FILE) ? file_error() : open(path, flags, mode); }
+static int db_open(const char *path, int flags, int mode) { return fails(EVENT_DB_FILE) ? file_error() : __real_open64(path, flags, mode); }
 static int db_unlink(const char *path) { return fails(EVENT_DB_FILE) ? error(EIO) : unlink(path); }
 static int db_truncate(int fd, off_t size) { return fails(EVENT_DB_FILE) ? disk_error() : ftruncate(fd, size); }
 static int db_allocate(int fd, off_t at, off_t len) { return fails(EVENT_DB_FILE) ? (plan->manner == MANNER_FULL ? ENOSPC : EIO) : posix_fallocate(fd, at, len); }
@@ -225,7 +230,6 @@ ssize_t __wrap_write(int fd, const void *octets, size_t len)
     return disk_error();
 }
 
-ssize_t __real_pwrite64(int fd, const void *octets, size_t len, off_t at);
 ssize_t __wrap_pwrite64(int fd, const void *octets, size_t len, off_t at);
 ssize_t __wrap_pwrite64(int fd, const void *octets, size_t len, off_t at)
 {
@@ -242,7 +246,6 @@ int __real_fsync(int fd);
 int __wrap_fsync(int fd);
 int __wrap_fsync(int fd) { return fails(EVENT_SYNC) ? disk_error() : __real_fsync(fd); }
 
-int __real_open64(const char *path, int flags, int mode);
 int __wrap_open64(const char *path, int flags, int mode);
 int __wrap_open64(const char *path, int flags, int mode) { return fails(EVENT_FILE) ? file_error() : __real_open64(path, flags, mode); }
 
@@ -427,6 +430,7 @@ void __wrap_loop_run(struct loop *loop);
 void __wrap_loop_run(struct loop *loop)
 {
     __real_loop_run(loop);
+    (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* the sanitizer looks from another process */
     (void)__lsan_do_recoverable_leak_check();
 }
 

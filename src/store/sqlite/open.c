@@ -168,6 +168,11 @@ static enum status open_database(struct sqlite *s, const struct store_plan *plan
             SAY(why, "%s: %s", path.ptr, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(code));
             status = sqlite_status(s, code);
         }
+        /* Where that fails SQLite tries for reading only, and would refuse every write from then on, also when the cause is gone. */
+        if (code == SQLITE_OK && plan->mode == STORE_WRITER && sqlite3_db_readonly(s->db, "main") == 1) {
+            SAY(why, "%s: cannot be opened for writing", path.ptr);
+            status = STATUS_IO;
+        }
     }
     buf_done(&path);
     return status;
