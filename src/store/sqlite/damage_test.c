@@ -167,6 +167,31 @@ static void test_each_damage(void **state)
     }
 }
 
+/* The writer of a server has numbers of mailboxes in memory: wrong ones do not come back behind a repair. */
+static void test_what_the_writer_remembers(void **state)
+{
+    struct contract *c = *state;
+    struct answer_repair repaired;
+    uint32_t alice = 1;
+    fill(c);
+    contract_close(c);
+    run_sql(c, "UPDATE mailbox SET messages = 77, octets = 5 WHERE id = 1; UPDATE meta SET value = 2000 WHERE key = 'next_id'");
+    open_as_is(c);
+    contract_begin(c);
+    assert_ok(contract_deliver(c, 7, 500, &alice, 1));
+    contract_commit(c);
+    assert_int_equal(COUNTED, look(c, c->store));
+    contract_begin(c);
+    assert_ok(contract_deliver(c, 8, 500, &alice, 1)); /* in the same transaction */
+    assert_ok(c->v->repair(c->store, 1, &c->arena, &repaired));
+    contract_commit(c);
+    assert_int_equal(2, repaired.rows.count);
+    contract_begin(c);
+    assert_ok(contract_deliver(c, 9, 500, &alice, 1));
+    contract_commit(c);
+    assert_int_equal(0, look(c, c->store));
+}
+
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
 static void put_file(const struct contract *c, const char *name, bool is_old)
@@ -272,6 +297,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_damage),
+        TEST(test_what_the_writer_remembers),
         TEST(test_files),
         TEST(test_bodies_that_are_not_there),
         TEST(test_spoilt_pages),
