@@ -26,6 +26,7 @@ enum status house_open(enum role role, const struct boot *boot, struct settings 
     enum status status = pairs ? STATUS_OK : STATUS_TOO_BIG;
     for (uint32_t i = 0; pairs && i < boot->pairs.count; i++) {
         const struct boot_pair *pair = row_of(struct boot_pair, boot->pairs, i);
+        must(pair->key.len == 0); /* keys are the signer's: the supervisor never sends a gate any */
         pairs[i] = (struct tls_pair){ pair->certificate };
     }
     for (size_t i = 0; i < SCOPES && status == STATUS_OK && boot->pairs.count > 0; i++) {
