@@ -11,6 +11,7 @@
 #               and must be good; POWERCUT_SEED (1) chooses the life
 # make countdown  the n-th fault of each kind in each role of a whole server, once and for ever, until a scenario passes without it (an hour and
 #               more); COUNTDOWN_STRIDE=7 takes every seventh, COUNTDOWN_FLAGS="--kinds sync,limit --roles keeper" a part
+# make analyze  gcc -fanalyzer, clang-tidy and cppcheck over all that is in the program
 # make bench    the load generator against ekirei and, where installed, Postfix + Dovecot; writes docs/bench.md.  BENCH=mail,idle makes these sections
 #               alone, BENCH=million the one that takes minutes, BENCH_FLAGS=--quick a short run that writes nothing
 # make bench-profile   where ekirei's time goes under that load, by perf; PROFILE="mail2 retr" for these cases alone
@@ -27,9 +28,9 @@ MESON_TEST = meson test --no-rebuild --print-errorlogs
 
 all: build/ekirei
 
-.PHONY: all ekirei run test check asan sanitize coverage fuzz torture load powercut countdown bench bench-profile install clean deps-build deps-test deps-bench
+.PHONY: all ekirei run test check analyze asan sanitize coverage fuzz torture load powercut countdown bench bench-profile install clean deps-build deps-test deps-bench deps-analyze
 
-deps-build deps-test deps-bench:
+deps-build deps-test deps-bench deps-analyze:
 	@tools/deps.sh $(@:deps-%=%)
 
 build/build.ninja: | deps-build
@@ -92,6 +93,12 @@ load: deps-test ekirei
 
 powercut: ekirei
 	build/tests/faults/powercut --images $(POWERCUT_IMAGES) --seed $(POWERCUT_SEED)
+
+build-analyze/build.ninja: | deps-analyze
+	CC=clang meson setup build-analyze
+
+analyze: deps-analyze build/build.ninja build-analyze/build.ninja
+	python3 tools/analyze.py build build-analyze $(ANALYZERS)
 
 countdown: deps-test ekirei
 	python3 tests/faults/countdown.py build/ekirei build/tests/faults/ekirei_faulty --stride $(COUNTDOWN_STRIDE) $(COUNTDOWN_FLAGS)

@@ -116,7 +116,7 @@ static const char *amount_form(enum config_kind kind)
 
 static enum status amount_put(void *at, const struct config_setting *setting, struct slice text, struct buf *why)
 {
-    uint64_t amount, least, most;
+    uint64_t amount, least = 0, most = 0;
     enum status status = amount_parse(text, units_of(setting->kind), &amount);
     if (status == STATUS_MALFORMED)
         return refuse(why, text, amount_form(setting->kind));

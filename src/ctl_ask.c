@@ -166,6 +166,7 @@ static int open_alone(struct ctl *ctl)
 {
     char store[FILE_PATH];
     struct buf why = BUF(LIMIT_LOG_LINE);
+    must(ctl->settings); /* read before the fork */
     struct keeper_offline plan = {
         .store_dir = store, .settings = ctl->settings, .keeper_key = secret_slice(ctl->key), .patience = ONE_TRY,
         .as_is = ctl->as_is
@@ -341,6 +342,7 @@ int ctl_lock_in(struct ctl *ctl)
     int code = ctl->settings ? CTL_DONE : ctl_settings(ctl, &ctl->settings);
     if (code != CTL_DONE)
         return code;
+    must(ctl->settings);
     file_path(store, ctl->dir, "store");
     if (file_own_store(store, ctl->settings->uid_keeper, &ignored) != STATUS_OK)
         return ctl_failed("%s: the rights of the keeper's user cannot be taken: %s", store, strerror(errno));

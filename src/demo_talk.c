@@ -157,8 +157,8 @@ bool talk_expect(struct talk *talk, const char *code, const char *has)
 {
     bool found = !has, last = false, left_out = false;
     while (!last) {
-        struct slice line;
-        size_t used;
+        struct slice line = NO_SLICE;
+        size_t used = 0;
         if (!read_line(talk, &line, &used))
             return false;
         bool dull = is_dull(talk, line);
@@ -188,8 +188,8 @@ bool talk_expect(struct talk *talk, const char *code, const char *has)
 bool talk_listing(struct talk *talk, struct buf *out, bool shown)
 {
     for (;;) {
-        struct slice line;
-        size_t used;
+        struct slice line = NO_SLICE;
+        size_t used = 0;
         if (!read_line(talk, &line, &used))
             return false;
         if (shown)

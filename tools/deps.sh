@@ -1,9 +1,10 @@
 #!/bin/sh
-# Installs the Debian packages that a make target needs, or prints the one line to type.   deps.sh build|test|bench
+# Installs the Debian packages that a make target needs, or prints the one line to type.   deps.sh build|test|bench|analyze
 set -eu
 build="gcc make meson ninja-build pkg-config python3 libcrypt-dev libcurl4-openssl-dev libidn2-dev libjansson-dev libseccomp-dev libsodium-dev libsqlite3-dev libssl-dev libunbound-dev libunistring-dev libuv1-dev libzstd-dev libcmocka-dev"
 test="$build clang libclang-rt-14-dev llvm curl swaks libnet-ssleay-perl msmtp mpop mutt fetchmail libgsasl-dev gsasl openssl procps strace postfix dovecot-core dovecot-pop3d"
 bench="$test dovecot-lmtpd linux-perf"
+analyze="$build clang clang-tidy cppcheck"
 eval "wanted=\$$1"
 
 missing=

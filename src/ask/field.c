@@ -162,7 +162,9 @@ static enum status read_rows(struct slice *in, const struct field *f, struct are
     TRY(read_count(in, &count));
     if (count > f->max)
         return STATUS_TOO_BIG;
-    if (count > in->len / least_octets(f->rows))
+    size_t least = least_octets(f->rows);
+    must(least > 0);
+    if (count > in->len / least)
         return STATUS_MALFORMED;
     *out_rows = (struct rows){ NULL, 0 };
     if (count == 0)

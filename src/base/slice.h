@@ -18,7 +18,9 @@ struct slice {
 /* ASCII only, whatever the locale: protocol words, and names that are compared octet by octet. */
 static inline char octet_lower(char octet)
 {
-    return octet >= 'A' && octet <= 'Z' ? (char)(octet | 0x20) : octet;
+    if (octet >= 'A' && octet <= 'Z')
+        return (char)(octet | 0x20);
+    return octet;
 }
 
 #define S(literal) ((struct slice){ (literal), sizeof(literal) - 1 })

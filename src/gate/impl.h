@@ -16,12 +16,14 @@ struct house {
     struct tls_context *contexts[SCOPES]; /* NULL: not this pool's, or no certificate */
 };
 
+struct service_row; /* visitor.c */
+
 struct listener {
     struct list node;
     struct gate *gate;
     uv_poll_t poll;
     int fd;
-    enum service service;
+    const struct service_row *service; /* never NULL */
 };
 
 /* One connection, as the gate sees it. */

@@ -167,7 +167,7 @@ static void on_readable(uv_poll_t *handle, int status, int events)
         socklen_t size = sizeof peer;
         int fd = accept4(listener->fd, &peer.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0)
-            let_in(gate, find_service(listener->service), fd, &peer);
+            let_in(gate, listener->service, fd, &peer);
         else if (errno == EAGAIN)
             break; /* another worker was quicker */
         else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM || errno == EINVAL) {
@@ -192,7 +192,7 @@ void listener_open(struct gate *gate, int fd, enum service service)
         return;
     }
     struct listener *listener = alloc(sizeof *listener);
-    *listener = (struct listener){ .gate = gate, .fd = fd, .service = service };
+    *listener = (struct listener){ .gate = gate, .fd = fd, .service = known };
     must(uv_poll_init(&gate->loop.uv, &listener->poll, fd) == 0);
     listener->poll.data = listener;
     list_append(&gate->listeners, &listener->node);

@@ -172,6 +172,7 @@ static enum mail_verdict judge_sender(
         return MAIL_LEASE_OVER;
     if (verdict.verdict != MAIL_OK || verdict.proof == PROOF_NONE)
         return verdict.verdict;
+    must(binding); /* nobody else has a proof */
     if (!slice_equal(slice_of(binding->transaction.sender), task->ask.deliver.sender))
         return MAIL_FOREIGN_SENDER; /* another one than at MAIL */
     if (!authors_fit(task, right, &d->foreign))

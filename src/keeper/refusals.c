@@ -125,8 +125,11 @@ static struct entry *entry_get(struct refusals *refusals, const struct refused *
     if (entry) {
         list_remove(&entry->node);
     } else {
-        if (refusals->counts[part] >= most[part])
-            drop(refusals, oldest(refusals, part));
+        if (refusals->counts[part] >= most[part]) {
+            struct entry *first = oldest(refusals, part);
+            must(first);
+            drop(refusals, first);
+        }
         entry = alloc(sizeof *entry);
         entry->part = part;
         replace_text(&entry->key, key);

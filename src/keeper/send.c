@@ -211,9 +211,9 @@ void serve_mail(struct task *task)
     find_other_family(task, binding, &right);
     struct relay_verdict verdict = relay_mail(&right.facts);
     *answer = (struct answer_mail){ .verdict = (uint8_t)verdict.verdict, .proof = (uint8_t)verdict.proof };
-    if (verdict.proof == PROOF_LEASE)
+    if (verdict.proof == PROOF_LEASE && right.lease)
         answer->lease = right.lease->id;
-    if (verdict.verdict == MAIL_OTHER_ADDRESS)
+    if (verdict.verdict == MAIL_OTHER_ADDRESS && right.other)
         answer->other = right.other->peer;
     binding->transaction.from_outside = verdict.verdict == MAIL_OK && verdict.proof == PROOF_NONE;
     if (verdict.verdict != MAIL_OK) {
@@ -246,7 +246,8 @@ void serve_rcpt(struct task *task)
     if (verdict.verdict == MAIL_OK && found.endless)
         verdict.verdict = MAIL_TOO_MANY_TARGETS;
     if (verdict.verdict == MAIL_OK && verdict.proof == PROOF_LEASE &&
-        !lease_reserve(&task->keeper->leases, &binding->transaction.hold, right.lease->id, 1, keeper_now(task->keeper)))
+        !(binding && right.lease &&
+            lease_reserve(&task->keeper->leases, &binding->transaction.hold, right.lease->id, 1, keeper_now(task->keeper))))
         verdict.verdict = MAIL_LEASE_USED_UP;
     if (verdict.verdict == MAIL_LEASE_USED_UP && right.lease)
         log_lease_use(task, &right, "lease.refused", MAIL_LEASE_USED_UP);

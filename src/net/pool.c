@@ -44,8 +44,11 @@ static void take_jobs(struct pool *pool, struct list *jobs)
         pool->waiting_count = 0;
         return;
     }
-    for (uint32_t i = 0; i < most; i++)
-        list_append(jobs, list_take(&pool->waiting));
+    for (uint32_t i = 0; i < most; i++) {
+        struct list *node = list_take(&pool->waiting);
+        must(node);
+        list_append(jobs, node);
+    }
     pool->waiting_count -= most;
 }
 

@@ -104,7 +104,7 @@ static enum status pragma(sqlite3 *db, const char *sql, int64_t *out_value)
 
 static enum status version_of(sqlite3 *db, const struct schema_steps *known, struct buf *why, int *out_version)
 {
-    int64_t version, application, tables;
+    int64_t version = 0, application = 0, tables = 0;
     TRY(pragma(db, "PRAGMA user_version", &version));
     TRY(pragma(db, "PRAGMA application_id", &application));
     TRY(pragma(db, "SELECT count(*) FROM sqlite_schema", &tables));
