@@ -177,7 +177,9 @@ static void stepped(struct task *task)
     struct keeper *keeper = task->keeper;
     uint8_t step = task->ask.snapshot.step;
     bool over = step == SNAPSHOT_END || task->status != STATUS_OK;
-    if (over && task->client && keeper->snapshot == task->client)
+    if (task->status != STATUS_OK && task->client)
+        snapshot_release(keeper, task->client); /* whatever is left of it: nothing is swept as long as there is one */
+    else if (over && keeper->snapshot == task->client)
         keeper->snapshot = NULL;
     if (step == SNAPSHOT_BEGIN || over)
         LOG(task->status == STATUS_OK ? LOG_INFO : LOG_ERROR, "store.snapshot", LOG_NUMBER("step", step), LOG_STATUS(task->status));
