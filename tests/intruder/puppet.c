@@ -71,10 +71,10 @@ static void say_number(const char *word, long number)
     say((struct slice){ text, (size_t)len });
 }
 
-static void say_status(enum status status)
+static void say_failed(enum status status)
 {
     char text[64];
-    int len = snprintf(text, sizeof text, "%s %s", status == STATUS_OK ? "sent" : "failed", status_name(status));
+    int len = snprintf(text, sizeof text, "failed %s", status_name(status));
     say((struct slice){ text, (size_t)len });
 }
 
@@ -102,8 +102,10 @@ static void do_ask(char *text, bool is_sent)
         status = puppet.keeper ? channel_put(puppet.keeper, &frame) : STATUS_AWAY;
     if (status == STATUS_OK && !is_sent)
         say_hex(buf_slice(&octets));
+    else if (status == STATUS_OK)
+        say_number("sent", frame.number);
     else
-        say_status(status);
+        say_failed(status);
     buf_done(&octets);
     arena_done(&arena);
 }
@@ -228,7 +230,7 @@ static void on_frame(void *context, struct frame *frame)
     struct buf text = BUF(MOST_LINE - 1);
     if (frame->answer.fd >= 0)
         close(frame->answer.fd);
-    if (buf_print(&text, "answer ") == STATUS_OK && answer_print(&text, &frame->answer) == STATUS_OK)
+    if (buf_print(&text, "answer %u ", frame->number) == STATUS_OK && answer_print(&text, &frame->answer) == STATUS_OK)
         say(buf_slice(&text));
     buf_done(&text);
 }
