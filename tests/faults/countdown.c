@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -420,20 +419,9 @@ void __wrap_upkeep_tick(struct keeper *keeper)
     __real_upkeep_tick(keeper);
 }
 
-/* ---- leaks: only where the sanitizer is there -------------------------------------------------------------------------- */
+/* ---- with sanitizers ------------------------------------------------------------------------------------------------------ */
 
-#ifdef COUNTDOWN_LEAKS
-int __lsan_do_recoverable_leak_check(void);
-void __real_loop_run(struct loop *loop);
-void __wrap_loop_run(struct loop *loop);
-/* A role ends without taking itself apart; so this is the moment at which everything must still be held by somebody. */
-void __wrap_loop_run(struct loop *loop)
-{
-    __real_loop_run(loop);
-    (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* the sanitizer looks from another process */
-    (void)__lsan_do_recoverable_leak_check();
-}
-
+#ifdef COUNTDOWN_SANITIZED
 /* The sanitizer cannot live inside the jail. */
 enum status __wrap_jail_enter(const struct jail_plan *jail);
 enum status __wrap_jail_enter(const struct jail_plan *jail)
@@ -445,9 +433,6 @@ enum status __wrap_jail_supervise(void);
 enum status __wrap_jail_supervise(void) { return STATUS_OK; }
 const char *__wrap_jail_path(const struct jail_plan *jail);
 const char *__wrap_jail_path(const struct jail_plan *jail) { return jail->root; }
-
-const char *__lsan_default_suppressions(void);
-__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void) { return "leak:ZSTD_create"; } /* mail/pack.c keeps a context as long as its thread */
 #endif
 
 /* ---- the beginning ------------------------------------------------------------------------------------------------------ */
