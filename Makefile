@@ -113,4 +113,4 @@ install: ekirei
 	meson install -C build
 
 clean:
-	rm -rf build build-asan build-coverage build-reach
+	rm -rf build build-asan build-coverage build-reach build-analyze

@@ -2,15 +2,12 @@
 #include <errno.h>
 #include <string.h>
 
-#include <sqlite3.h>
-
 #include "base/must.h"
 #include "faults/disk.h"
+#include "store/sqlite/pass_vfs.h"
 
-/* The real file lies behind ours in the same memory. */
 struct disk_handle {
-    sqlite3_file base;
-    sqlite3_file *real;
+    struct pass_file pass;
     uint32_t file; /* 0: not recorded */
 };
 
@@ -21,10 +18,6 @@ static int (*real_open_folder)(const char *, int *);
 static struct disk_handle *handle_of(sqlite3_file *file)
 {
     return (struct disk_handle *)(void *)file;
-}
-static sqlite3_file *real_of(sqlite3_file *file)
-{
-    return handle_of(file)->real;
 }
 
 static int io_error(int code)
@@ -38,7 +31,7 @@ static int disk_write(sqlite3_file *file, const void *octets, int len, sqlite3_i
     struct disk_handle *h = handle_of(file);
     if (h->file && !disk_writes(h->file, octets, (size_t)len, (uint64_t)at))
         return io_error(SQLITE_IOERR_WRITE);
-    return h->real->pMethods->xWrite(h->real, octets, len, at);
+    return h->pass.real->pMethods->xWrite(h->pass.real, octets, len, at);
 }
 
 static int disk_truncate(sqlite3_file *file, sqlite3_int64 size)
@@ -46,7 +39,7 @@ static int disk_truncate(sqlite3_file *file, sqlite3_int64 size)
     struct disk_handle *h = handle_of(file);
     if (h->file && !disk_truncates(h->file, (uint64_t)size))
         return io_error(SQLITE_IOERR_TRUNCATE);
-    return h->real->pMethods->xTruncate(h->real, size);
+    return h->pass.real->pMethods->xTruncate(h->pass.real, size);
 }
 
 static int disk_sync(sqlite3_file *file, int flags)
@@ -54,61 +47,7 @@ static int disk_sync(sqlite3_file *file, int flags)
     struct disk_handle *h = handle_of(file);
     if (h->file && !disk_syncs(h->file))
         return io_error(SQLITE_IOERR_FSYNC);
-    return h->real->pMethods->xSync(h->real, flags);
-}
-
-static int pass_close(sqlite3_file *file)
-{
-    return real_of(file)->pMethods->xClose(real_of(file));
-}
-static int pass_read(sqlite3_file *file, void *out, int len, sqlite3_int64 at)
-{
-    return real_of(file)->pMethods->xRead(real_of(file), out, len, at);
-}
-static int pass_size(sqlite3_file *file, sqlite3_int64 *out)
-{
-    return real_of(file)->pMethods->xFileSize(real_of(file), out);
-}
-static int pass_lock(sqlite3_file *file, int level)
-{
-    return real_of(file)->pMethods->xLock(real_of(file), level);
-}
-static int pass_unlock(sqlite3_file *file, int level)
-{
-    return real_of(file)->pMethods->xUnlock(real_of(file), level);
-}
-static int pass_reserved(sqlite3_file *file, int *out)
-{
-    return real_of(file)->pMethods->xCheckReservedLock(real_of(file), out);
-}
-static int pass_control(sqlite3_file *file, int op, void *arg)
-{
-    return real_of(file)->pMethods->xFileControl(real_of(file), op, arg);
-}
-static int pass_sector(sqlite3_file *file)
-{
-    return real_of(file)->pMethods->xSectorSize(real_of(file));
-}
-static int pass_device(sqlite3_file *file)
-{
-    return real_of(file)->pMethods->xDeviceCharacteristics(real_of(file));
-}
-/* The log's index is mapped, not written through us; after a power cut it is rebuilt, whatever it holds. */
-static int pass_map(sqlite3_file *file, int page, int size, int extend, void volatile **out)
-{
-    return real_of(file)->pMethods->xShmMap(real_of(file), page, size, extend, out);
-}
-static int pass_shm_lock(sqlite3_file *file, int at, int count, int flags)
-{
-    return real_of(file)->pMethods->xShmLock(real_of(file), at, count, flags);
-}
-static void pass_barrier(sqlite3_file *file)
-{
-    real_of(file)->pMethods->xShmBarrier(real_of(file));
-}
-static int pass_unmap(sqlite3_file *file, int remove)
-{
-    return real_of(file)->pMethods->xShmUnmap(real_of(file), remove);
+    return h->pass.real->pMethods->xSync(h->pass.real, flags);
 }
 
 static int disk_open(sqlite3_vfs *self, const char *name, sqlite3_file *file, int flags, int *out_flags)
@@ -116,14 +55,14 @@ static int disk_open(sqlite3_vfs *self, const char *name, sqlite3_file *file, in
     (void)self;
     struct disk_handle *h = handle_of(file);
     const char *relative = disk_relative(name);
-    h->base.pMethods = NULL;
-    h->real = (sqlite3_file *)(void *)((char *)file + sizeof *h);
+    h->pass.base.pMethods = NULL;
+    h->pass.real = (sqlite3_file *)(void *)((char *)file + sizeof *h);
     h->file = relative ? disk_file(relative) : 0;
     if (relative && !h->file && (flags & SQLITE_OPEN_CREATE) && !disk_creates(relative, &h->file))
         return io_error(SQLITE_CANTOPEN);
-    int code = real_vfs->xOpen(real_vfs, name, h->real, flags, out_flags);
+    int code = real_vfs->xOpen(real_vfs, name, h->pass.real, flags, out_flags);
     must(code == SQLITE_OK || !h->file);
-    h->base.pMethods = h->real->pMethods ? &methods : NULL;
+    h->pass.base.pMethods = h->pass.real->pMethods ? &methods : NULL;
     return code;
 }
 
@@ -169,25 +108,10 @@ static int same_time(sqlite3_vfs *self, sqlite3_int64 *out)
 
 static void fill_methods(void)
 {
-    methods = (sqlite3_io_methods){
-        .iVersion = 2,
-        .xClose = pass_close,
-        .xRead = pass_read,
-        .xWrite = disk_write,
-        .xTruncate = disk_truncate,
-        .xSync = disk_sync,
-        .xFileSize = pass_size,
-        .xLock = pass_lock,
-        .xUnlock = pass_unlock,
-        .xCheckReservedLock = pass_reserved,
-        .xFileControl = pass_control,
-        .xSectorSize = pass_sector,
-        .xDeviceCharacteristics = pass_device,
-        .xShmMap = pass_map,
-        .xShmLock = pass_shm_lock,
-        .xShmBarrier = pass_barrier,
-        .xShmUnmap = pass_unmap,
-    };
+    methods = pass_methods;
+    methods.xWrite = disk_write;
+    methods.xTruncate = disk_truncate;
+    methods.xSync = disk_sync;
 }
 
 void disk_install(void)
