@@ -3,7 +3,6 @@
  * Every body is read to its end and compared with its digest before its file gets its name; what is damaged is listed and left out. */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -342,12 +341,6 @@ static int report(struct exporting *e, size_t accounts)
     return ctl_failed("%" PRIu64 " damaged message%s left out", e->damaged, e->damaged == 1 ? " was" : "s were");
 }
 
-struct owner {
-    uid_t uid;
-    gid_t gid;
-};
-static struct owner before; /* nftw(3) has no context */
-
 /* Stored octets are unpacked with the rights of the keeper's user, and with nothing in reach but FOLDER. */
 static int lock_in(struct exporting *e)
 {
@@ -359,21 +352,16 @@ static int lock_in(struct exporting *e)
         return code;
     struct stat about;
     uint32_t uid = jail_uid(ROLE_KEEPER, ctl->settings->uid_keeper);
-    if (fstat(e->tree.fd, &about) != 0 || write(e->tell, &(struct owner){ about.st_uid, about.st_gid }, sizeof(struct owner)) != sizeof(struct owner))
+    if (fstat(e->tree.fd, &about) != 0)
+        return ctl_failed("%s: %s", e->tree.folder, strerror(errno));
+    struct tree_giving giving = { .from = uid, .uid = about.st_uid, .gid = about.st_gid, .device = about.st_dev, .inode = about.st_ino };
+    if (write(e->tell, &giving, sizeof giving) != sizeof giving)
         return ctl_failed("%s: %s", e->tree.folder, strerror(errno));
     if (uid != 0 && fchown(e->tree.fd, uid, uid) != 0)
         return ctl_failed("%s cannot be given to user id %u: %s", e->tree.folder, uid, strerror(errno));
     if (jail_become(uid, e->tree.folder) != STATUS_OK)
         return ctl_failed("%s: the rights of the keeper's user cannot be taken: %s", e->tree.folder, strerror(errno));
     return CTL_DONE;
-}
-
-static int take_one(const char *path, const struct stat *about, int kind, struct FTW *where)
-{
-    (void)about;
-    (void)kind;
-    (void)where;
-    return lchown(path, before.uid, before.gid);
 }
 
 static int export_to(struct ctl *ctl, int tell)
@@ -411,6 +399,7 @@ static int export_to(struct ctl *ctl, int tell)
 static int export_in_child(struct ctl *ctl)
 {
     const char *folder = ctl->values[OPTION_TO_FOLDER];
+    struct tree_giving giving;
     int pair[2], how = 0;
     fflush(stdout);
     if (pipe2(pair, O_CLOEXEC) != 0)
@@ -423,13 +412,14 @@ static int export_in_child(struct ctl *ctl)
         _exit(code);
     }
     close(pair[1]);
-    bool ours = child > 0 && read(pair[0], &before, sizeof before) == sizeof before;
+    bool ours = child > 0 && read(pair[0], &giving, sizeof giving) == sizeof giving;
     close(pair[0]);
     while (child > 0 && waitpid(child, &how, 0) < 0)
         if (errno != EINTR)
             break;
-    if (ours && nftw(folder, take_one, 8, FTW_PHYS | FTW_MOUNT) != 0)
-        return ctl_failed("%s cannot be given back to its owner: %s", folder, strerror(errno));
+    int given = ours ? tree_give(folder, &giving) : CTL_DONE;
+    if (given != CTL_DONE)
+        return given;
     return child > 0 && WIFEXITED(how) ? WEXITSTATUS(how) : ctl_failed("the export ended before it was done");
 }
 

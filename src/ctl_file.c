@@ -1,10 +1,11 @@
 #include "ctl_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -77,15 +78,22 @@ enum status file_own_store(const char *store, uint32_t preset_uid, const char **
     return STATUS_OK;
 }
 
-static int remove_one(const char *path, const struct stat *about, int kind, struct FTW *where)
+/* By descriptors: whoever owns a folder above could put another one into the way of a path. */
+static void remove_below(int folder, const char *name, const dev_t *device)
 {
-    (void)about;
-    (void)kind;
-    (void)where;
-    return remove(path);
+    struct stat about;
+    int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *dir = fd >= 0 && fstat(fd, &about) == 0 && (!device || about.st_dev == *device) ? fdopendir(fd) : NULL;
+    for (struct dirent *entry; dir && (entry = readdir(dir));)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            remove_below(fd, entry->d_name, &about.st_dev);
+    (void)unlinkat(folder, name, fd >= 0 ? AT_REMOVEDIR : 0);
+    if (dir)
+        closedir(dir);
+    else if (fd >= 0)
+        close(fd);
 }
 
-void file_remove_all(const char *path)
-{
-    nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
-}
+void file_remove_at(int folder, const char *name) { remove_below(folder, name, NULL); }
+
+void file_remove_all(const char *path) { file_remove_at(AT_FDCWD, path); }

@@ -18,3 +18,4 @@ MUST_USE enum status file_make(const char *path, struct slice octets, mode_t mod
 MUST_USE enum status file_own_store(const char *store, uint32_t preset_uid, const char **out_path);
 /* The file, or the folder with all that is in it; never across a mount or a link. */
 void file_remove_all(const char *path);
+void file_remove_at(int folder, const char *name);

@@ -23,11 +23,8 @@
 
 static void remove_entries(const struct tree *t, const char *const *entries)
 {
-    char path[FILE_PATH];
-    for (; *entries; entries++) {
-        file_path(path, t->folder, *entries);
-        file_remove_all(path);
-    }
+    for (; *entries; entries++)
+        file_remove_at(t->fd, *entries);
 }
 
 static bool is_empty(int fd)
@@ -239,6 +236,50 @@ int tree_hash(struct tree *t, const char *path, char out_hex[TREE_HEX + 1])
     if (in < 0)
         return ctl_failed("%s/%s cannot be read: %s", t->folder, path, strerror(errno));
     return stream(t, in, -1, path, out_hex);
+}
+
+/* ---- giving away --------------------------------------------------------------------------------------------------- */
+
+static bool give_below(int folder, const struct tree_giving *giving);
+
+/* By descriptors, and only what we made: who is given the first folder may put links into it before we are at the last. */
+static bool give_one(int folder, const char *name, const struct tree_giving *giving)
+{
+    struct stat about;
+    scoped_fd int fd = openat(folder, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &about) != 0 || about.st_uid != giving->from || about.st_dev != giving->device)
+        return true;
+    if (S_ISDIR(about.st_mode) && !give_below(fd, giving))
+        return false;
+    if (!S_ISDIR(about.st_mode) && (!S_ISREG(about.st_mode) || about.st_nlink != 1))
+        return true;
+    return fchownat(fd, "", giving->uid, giving->gid, AT_EMPTY_PATH) == 0;
+}
+
+static bool give_below(int folder, const struct tree_giving *giving)
+{
+    int again = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = again >= 0 ? fdopendir(again) : NULL;
+    bool given = dir != NULL;
+    for (struct dirent *entry; given && (entry = readdir(dir));)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            given = give_one(folder, entry->d_name, giving);
+    if (dir)
+        closedir(dir);
+    return given;
+}
+
+int tree_give(const char *folder, const struct tree_giving *giving)
+{
+    struct stat about;
+    scoped_fd int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &about) != 0)
+        return ctl_failed("%s cannot be given back to its owner: %s", folder, strerror(errno));
+    if (about.st_dev != giving->device || about.st_ino != giving->inode)
+        return ctl_failed("%s is another folder than it was: what was exported belongs to user id %u", folder, giving->from);
+    if (!give_below(fd, giving) || fchown(fd, giving->uid, giving->gid) != 0)
+        return ctl_failed("%s cannot be given back to its owner: %s", folder, strerror(errno));
+    return CTL_DONE;
 }
 
 /* ---- looking ------------------------------------------------------------------------------------------------------- */

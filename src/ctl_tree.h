@@ -39,6 +39,14 @@ struct tree_copy {
 /* The file or folder `from/name` becomes `t/path`, folders with all that is in them; links and sockets are left out with a warning. */
 int tree_copy(struct tree *t, const struct tree_copy *copy, const char *name, const char *path);
 int tree_put(struct tree *t, const char *path, struct slice octets); /* a small file of our own */
+struct tree_giving {
+    uid_t from, uid; /* what belongs to `from` becomes uid's and gid's */
+    gid_t gid;
+    dev_t device; /* the folder that is meant, whatever stands at its path now */
+    ino_t inode;
+};
+/* The folder with all in it that is `from`'s and has no second name elsewhere. */
+int tree_give(const char *folder, const struct tree_giving *giving);
 /* The SHA-256 of a file as it is now. */
 int tree_hash(struct tree *t, const char *path, char out_hex[TREE_HEX + 1]);
 /* All plain files below: each(path); anything else that is no folder is each(path) as well, with `plain` false. */

@@ -2,8 +2,10 @@
 import email
 import hashlib
 import os
+import pathlib
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import threading
@@ -288,6 +290,25 @@ class Backup(unittest.TestCase):
                 house.ctl("queue", "release", "all")
                 until(lambda: len(sink.mails) == 1, what="what was released is sent")
 
+    @unittest.skipIf(os.getuid() != 0, "only root may remove what is somebody else's")
+    def test_what_failed_is_removed_where_it_was_made(self):
+        """Whoever owns a folder above may put another one in the way meanwhile."""
+        with filled() as house:
+            (house.top / "deep").mkdir()
+            keeper = house.pids()["keeper"]
+            os.kill(keeper, signal.SIGSTOP)
+            making = subprocess.Popen([EKIREI, "backup", "--dir", str(house.dir), "--to", str(house.top / "deep" / "b")], stderr=subprocess.PIPE, text=True)
+            until(lambda: (house.top / "deep" / "b" / "INCOMPLETE").exists(), what="the folder is claimed")
+            (house.top / "deep").rename(house.top / "moved")
+            victim = house.top / "deep" / "b" / "keys" / "his.key"
+            victim.parent.mkdir(parents=True)
+            victim.write_bytes(b"his")
+            os.kill(keeper, signal.SIGKILL)
+            making.communicate(timeout=30)
+            self.assertEqual(making.returncode, 1)
+            self.assertTrue(victim.exists())
+            self.assertFalse((house.top / "moved" / "b" / "INCOMPLETE").exists())
+
 
 class Export(unittest.TestCase):
     def test_maildir(self):
@@ -325,6 +346,43 @@ class Export(unittest.TestCase):
             self.assertEqual([name.rsplit("/", 1)[0] for name in found],
                              ["a=2F..=2Fb@acc.test/new"] * 2 + ["alice@acc.test/.=2E=2E=2F=2E=2E=2FSent/cur", "alice@acc.test/cur", "alice@acc.test/new"])
             self.assertTrue(found[2].endswith(":2,S") and found[3].endswith(":2,FS"), found)
+
+    @unittest.skipIf(os.getuid() != 0, "only root gives anything to anybody")
+    def test_only_what_was_exported_changes_its_owner(self):
+        """Whoever owns a folder above may put another one in the way before the export is given back to him."""
+        with filled() as house:
+            folder = house.top / "deep" / "x"
+            folder.mkdir(parents=True)
+            os.chown(folder, 64997, 64997)
+            keeper = house.pids()["keeper"]
+            os.kill(keeper, signal.SIGSTOP)
+            making = subprocess.Popen([EKIREI, "export", "--dir", str(house.dir), "--to", str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            children = pathlib.Path(f"/proc/{making.pid}/task/{making.pid}/children")
+            until(lambda: children.read_text(), what="the child")
+            child = int(children.read_text())
+            os.kill(making.pid, signal.SIGSTOP)
+            os.kill(keeper, signal.SIGCONT)
+            until(lambda: ") Z " in pathlib.Path(f"/proc/{child}/stat").read_text(), what="the child is done")
+            (house.top / "deep").rename(house.top / "moved")
+            victim = folder / "etc" / "shadow"
+            victim.parent.mkdir(parents=True)
+            victim.write_bytes(b"root's")
+            os.kill(making.pid, signal.SIGCONT)
+            error = making.communicate(timeout=30)[1]
+            self.assertEqual([victim.stat().st_uid, victim.parent.stat().st_uid, folder.stat().st_uid], [0, 0, 0])
+            self.assertEqual(making.returncode, 1, error)
+            self.assertIn("another folder", error)
+
+    @unittest.skipIf(os.getuid() != 0, "only root gives anything to anybody")
+    def test_root_exports_into_somebodys_folder(self):
+        with filled() as house:
+            folder = house.top / "x"
+            folder.mkdir()
+            os.chown(folder, 64997, 64996)
+            self.assertEqual(run(house, "export", "--to", str(folder)).returncode, 0)
+            found = [folder, *folder.rglob("*")]
+            self.assertEqual({(path.stat().st_uid, path.stat().st_gid) for path in found}, {(64997, 64996)})
+            self.assertEqual(len([path for path in found if path.is_file()]), 10)
 
 
 if __name__ == "__main__":
