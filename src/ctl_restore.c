@@ -126,14 +126,15 @@ static int verify(struct restore *r)
 
 /* ---- where it goes ------------------------------------------------------------------------------------------------- */
 
-static int is_stopped(const char *dir, const char *lock)
+/* A lock that cannot be looked at may be held.  *out_fd: it is ours now; -1 where there is none. */
+static int is_stopped(const char *dir, const char *lock, int *out_fd)
 {
     char path[FILE_PATH];
     file_path(path, dir, lock);
-    scoped_fd int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0)
-        return ctl_failed("%s is in use by a running server; stop it first", dir);
-    return CTL_DONE;
+    *out_fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    if (*out_fd < 0)
+        return errno == ENOENT ? CTL_DONE : ctl_failed("%s cannot be opened: %s", path, strerror(errno));
+    return flock(*out_fd, LOCK_EX | LOCK_NB) == 0 ? CTL_DONE : ctl_failed("%s is in use by a running server; stop it first", dir);
 }
 
 /* "DIR.before-20261124-103000", with a number behind it where there is one already. */
@@ -161,9 +162,10 @@ static int move_aside(struct restore *r)
     while (len > 1 && dir[len - 1] == '/')
         len--;
     snprintf(plain, sizeof plain, "%.*s", (int)len, dir);
-    int code = is_stopped(dir, "run/lock");
+    scoped_fd int run = -1, store = -1; /* held until it is moved: a server that starts meanwhile would go along */
+    int code = is_stopped(dir, "run/lock", &run);
     if (code == CTL_DONE)
-        code = is_stopped(dir, "store/lock");
+        code = is_stopped(dir, "store/lock", &store);
     if (code != CTL_DONE)
         return code;
     code = name_aside(plain, aside);
@@ -290,13 +292,15 @@ static int renew_in_child(struct restore *r)
 
 /* ---- the whole ----------------------------------------------------------------------------------------------------- */
 
-/* ekirei.conf last: its presence says that all the rest is there. */
+/* ekirei.conf last: its presence says that all the rest is there, also behind a power cut. */
 static int make(struct restore *r)
 {
     struct tree_copy plain = { .from = r->from.fd, .from_name = r->from.folder, .mode = backup_mode };
     int code = copy_all(r);
     if (code == CTL_DONE)
         code = renew_in_child(r);
+    if (code == CTL_DONE)
+        code = tree_sync(&r->to);
     if (code == CTL_DONE)
         code = tree_copy(&r->to, &plain, "ekirei.conf", "ekirei.conf");
     if (code == CTL_DONE)

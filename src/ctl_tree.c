@@ -77,10 +77,16 @@ void tree_abandon(struct tree *t, const char *const *entries)
         (void)rmdir(t->folder);
 }
 
+static int unsynced(const struct tree *t) { return ctl_failed("%s cannot be brought to the disk: %s", t->folder, strerror(errno)); }
+
+int tree_sync(struct tree *t) { return syncfs(t->fd) == 0 ? CTL_DONE : unsynced(t); }
+
 int tree_finish(struct tree *t)
 {
-    bool synced = syncfs(t->fd) == 0 && unlinkat(t->fd, INCOMPLETE, 0) == 0 && fsync(t->fd) == 0;
-    return synced ? CTL_DONE : ctl_failed("%s cannot be brought to the disk: %s", t->folder, strerror(errno));
+    int code = tree_sync(t);
+    if (code == CTL_DONE && (unlinkat(t->fd, INCOMPLETE, 0) != 0 || fsync(t->fd) != 0))
+        code = unsynced(t);
+    return code;
 }
 
 void tree_done(struct tree *t)

@@ -24,6 +24,8 @@ struct tree {
 int tree_claim(struct tree *t, const char *folder, const char *const *entries);
 /* It failed: removes what was made. */
 void tree_abandon(struct tree *t, const char *const *entries);
+/* On disk, whatever comes after it. */
+int tree_sync(struct tree *t);
 /* On disk, and INCOMPLETE no longer. */
 int tree_finish(struct tree *t);
 void tree_done(struct tree *t);

@@ -290,6 +290,19 @@ class Backup(unittest.TestCase):
                 house.ctl("queue", "release", "all")
                 until(lambda: len(sink.mails) == 1, what="what was released is sent")
 
+    def test_nothing_is_moved_aside_that_may_be_in_use(self):
+        with filled() as house:
+            run(house, "backup", "--to", str(house.top / "b"))
+            house.stop()
+            for lock in ("run/lock", "store/lock"):
+                (house.dir / lock).unlink()
+                (house.dir / lock).symlink_to("nowhere")
+                done = run(house, "restore", "--from", str(house.top / "b"), "--force")
+                self.assertEqual((done.returncode, list(house.top.glob("e.before-*"))), (1, []))
+                self.assertIn("cannot be opened", done.stderr)
+                (house.dir / lock).unlink()
+            self.assertEqual(run(house, "restore", "--from", str(house.top / "b"), "--force").returncode, 0)
+
     @unittest.skipIf(os.getuid() != 0, "only root may remove what is somebody else's")
     def test_what_failed_is_removed_where_it_was_made(self):
         """Whoever owns a folder above may put another one in the way meanwhile."""
