@@ -47,6 +47,7 @@ static void drop_boot(struct arena *arena, const struct boot *boot)
     for (uint32_t i = 0; i < boot->pairs.count; i++)
         wipe_slice(row_of(struct boot_pair, boot->pairs, i)->key);
     wipe_slice(boot->keeper_key);
+    wipe_slice(boot->oauth_secret);
     arena_done(arena);
 }
 
