@@ -350,6 +350,7 @@ static int lock_in(struct exporting *e)
     int code = ctl->settings ? CTL_DONE : ctl_settings(ctl, &ctl->settings);
     if (code != CTL_DONE)
         return code;
+    must(ctl->settings);
     struct stat about;
     uint32_t uid = jail_uid(ROLE_KEEPER, ctl->settings->uid_keeper);
     if (fstat(e->tree.fd, &about) != 0)

@@ -238,7 +238,7 @@ static void put_mechanism(json_t *words, enum mechanism mechanism)
     char name[32];
     const char *from = mechanism_name(mechanism);
     size_t len = 0;
-    for (; from[len] != '\0' && len < sizeof name; len++)
+    for (; len < sizeof name && from[len] != '\0'; len++)
         name[len] = octet_lower(from[len]);
     json_array_append_new(words, json_stringn(name, len));
 }

@@ -51,7 +51,8 @@ static struct arena_chunk *add_chunk(struct arena *a, size_t size)
     struct arena_chunk *chunk = malloc(sizeof *chunk + room);
     must(chunk);
     *chunk = (struct arena_chunk){ .next = a->chunks, .size = room };
-    return a->chunks = chunk;
+    a->chunks = chunk;
+    return chunk;
 }
 
 void *arena_take(struct arena *a, size_t size)

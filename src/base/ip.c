@@ -86,7 +86,8 @@ size_t ip_text(struct ip ip, char out[IP_TEXT])
 enum status ip_print(struct buf *out, struct ip ip)
 {
     char text[IP_TEXT];
-    return buf_put(out, (struct slice){ text, ip_text(ip, text) });
+    size_t len = ip_text(ip, text);
+    return buf_put(out, (struct slice){ text, len });
 }
 
 enum status network_parse(struct slice text, struct network *out_network)

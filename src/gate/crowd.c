@@ -40,7 +40,8 @@ static void show_out(struct visitor *visitor)
     visitor->is_leaving = true;
     if (++gate->leaving_count <= LIMIT_LEAVING)
         return;
-    struct visitor *first = list_element(list_take(&gate->leaving), struct visitor, place);
+    struct visitor *first = list_element(gate->leaving.next, struct visitor, place);
+    list_remove(&first->place);
     first->is_leaving = false;
     gate->leaving_count--;
     conn_cut(first->conn);

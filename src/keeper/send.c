@@ -181,7 +181,7 @@ static struct slice mail_detail(struct task *task, const struct standing *right,
         detail = slice_of(t->sender);
     else if (verdict == MAIL_OTHER_HELO)
         detail = slice_of(t->helo);
-    else if (verdict == MAIL_OTHER_ADDRESS)
+    else if (verdict == MAIL_OTHER_ADDRESS && right->other)
         detail = (struct slice){ text, ip_text(right->other->peer, text) };
     return arena_copy(&task->arena, detail, &detail) == STATUS_OK ? detail : NO_SLICE;
 }

@@ -155,11 +155,12 @@ static enum status put_field(struct buf *out, const char *name, struct slice val
 
 static const char *action_word(enum bounce_action action)
 {
-    size_t row = 0;
-    while (row < ACTIONS && actions[row].action != action)
-        row++;
-    must(row < ACTIONS);
-    return actions[row].word;
+    const char *word = NULL;
+    for (size_t row = 0; row < ACTIONS; row++)
+        if (actions[row].action == action)
+            word = actions[row].word;
+    must(word);
+    return word;
 }
 
 static enum status put_recipient(struct buf *out, const struct bounce_recipient *recipient, bool utf8)

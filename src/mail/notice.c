@@ -129,9 +129,10 @@ static enum status put_fact(struct buf *out, const char *label, struct slice val
 static enum status put_facts(struct buf *out, const struct notice *notice, bool japanese)
 {
     char address[IP_TEXT];
+    size_t len = ip_text(notice->peer, address);
     TRY(put_text(out, "\r\n"));
     TRY(put_fact(out, japanese ? "  アカウント: " : "  Account:   ", notice->to));
-    TRY(put_fact(out, japanese ? "  アドレス:   " : "  Address:   ", (struct slice){ address, ip_text(notice->peer, address) }));
+    TRY(put_fact(out, japanese ? "  アドレス:   " : "  Address:   ", (struct slice){ address, len }));
     TRY(put_text(out, japanese ? "  日時 (UTC): " : "  Time:      "));
     TRY(date_print(out, notice->when));
     TRY(put_text(out, "\r\n"));

@@ -233,11 +233,11 @@ static enum status saslprep(struct points *points)
 
 static enum status prepare(struct slice typed, enum status (*profile)(struct points *points), struct secret *out)
 {
-    struct points points;
-    char text[LIMIT_SECRET];
-    size_t len = 0;
     if (is_plain(typed))
         return secret_set(out, typed);
+    struct points points = { .count = 0 }; /* all of it: gcc -fanalyzer loses sight of what is read behind a pointer to a function */
+    char text[LIMIT_SECRET];
+    size_t len = 0;
     enum status status = read_points(typed, &points);
     if (status == STATUS_OK)
         status = profile(&points);

@@ -164,11 +164,6 @@ void conn_open_session(struct conn *conn, const struct tls_facts *facts)
     conn->env = NULL;
 }
 
-static struct slice binding_slice(const struct tls_binding *binding)
-{
-    return (struct slice){ binding->octets, binding->len };
-}
-
 static void secured(struct conn *conn)
 {
     struct tls_view view = tls_view(conn->tls);
@@ -179,10 +174,10 @@ static void secured(struct conn *conn)
         .alpn = view.alpn,
         .resumed = view.resumed,
         .outdated = bindings.outdated,
-        .exporter = binding_slice(&bindings.exporter),
-        .unique = binding_slice(&bindings.unique),
-        .end_point = binding_slice(&bindings.end_point),
-        .peer_key = binding_slice(&bindings.peer_key) }; /* the session copies */
+        .exporter = { bindings.exporter.octets, bindings.exporter.len },
+        .unique = { bindings.unique.octets, bindings.unique.len },
+        .end_point = { bindings.end_point.octets, bindings.end_point.len },
+        .peer_key = { bindings.peer_key.octets, bindings.peer_key.len } }; /* the session copies */
     if (conn->session)
         session_secured(conn->session, &facts, conn_now(conn));
     else

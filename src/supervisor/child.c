@@ -330,7 +330,7 @@ static unsigned free_number(struct supervisor *s, enum role role)
             taken[child->worker] = true;
     }
     unsigned number = 0;
-    while (taken[number] && number < MOST_WORKERS)
+    while (number < MOST_WORKERS && taken[number])
         number++;
     return number;
 }

@@ -107,7 +107,7 @@ enum status sqlite_repair(struct store *store, wall now, struct arena *arena, st
 {
     struct sqlite *s = sqlite_of(store);
     struct repair_row *rows = arena_take_rows(arena, STEPS + 1, sizeof *rows);
-    uint32_t count = 0, files = 0;
+    uint32_t filled = 0, files = 0;
     if (!rows)
         return STATUS_TOO_BIG;
     TRY(sqlite_writing(s));
@@ -116,7 +116,7 @@ enum status sqlite_repair(struct store *store, wall now, struct arena *arena, st
         uint32_t changed;
         TRY(run_step(s, steps[at].sql, now, &changed));
         if (changed > 0 && steps[at].found)
-            rows[count++] = (struct repair_row){ .found = (uint8_t)steps[at].found, .count = changed };
+            rows[filled++] = (struct repair_row){ .found = (uint8_t)steps[at].found, .count = changed };
     }
     for (unsigned i = 0; i < 256; i++) {
         char folder[16];
@@ -124,8 +124,8 @@ enum status sqlite_repair(struct store *store, wall now, struct arena *arena, st
         TRY(doom_files(s, folder, &files));
     }
     if (files > 0)
-        rows[count++] = (struct repair_row){ .found = FOUND_ORPHAN_FILE, .count = files };
-    *out = (struct answer_repair){ .rows = { rows, count } };
+        rows[filled++] = (struct repair_row){ .found = FOUND_ORPHAN_FILE, .count = files };
+    *out = (struct answer_repair){ .rows = { rows, filled } };
     return STATUS_OK;
 }
 
