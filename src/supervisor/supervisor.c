@@ -376,7 +376,7 @@ int supervisor_run(const struct supervisor_plan *plan)
     s.nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (chdir(plan->dir) != 0 || s.nowhere < 0) {
         fprintf(stderr, "ekirei: %s: %s\n", plan->dir, strerror(errno));
-        return 1;
+        return 1; /* cppcheck-suppress memleak ; the process ends */
     }
     /* The lock comes first: it tells a second server apart from another program at our ports. */
     if (folder_open(&s) != STATUS_OK)
