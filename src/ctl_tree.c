@@ -27,13 +27,14 @@ static void remove_entries(const struct tree *t, const char *const *entries)
         file_remove_at(t->fd, *entries);
 }
 
+/* But for the mark. */
 static bool is_empty(int fd)
 {
     int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = again >= 0 ? fdopendir(again) : NULL;
     bool empty = dir != NULL;
     for (struct dirent *entry; dir && (entry = readdir(dir));)
-        empty = empty && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0);
+        empty = empty && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || strcmp(entry->d_name, INCOMPLETE) == 0);
     if (dir)
         closedir(dir);
     return empty;
@@ -55,12 +56,16 @@ int tree_claim(struct tree *t, const char *folder, const char *const *entries)
     int code = open_folder(t);
     if (code != CTL_DONE)
         return code;
-    if (faccessat(t->fd, INCOMPLETE, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+    bool marked = faccessat(t->fd, INCOMPLETE, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    if (marked)
         remove_entries(t, entries);
-        (void)unlinkat(t->fd, INCOMPLETE, 0);
+    if (!is_empty(t->fd)) {
+        tree_done(t); /* not ours: nobody abandons it */
+        return marked ? ctl_failed("%s is not empty, but holds something that was begun and not finished; remove it", folder)
+                      : ctl_failed("%s is not empty; nothing was changed", folder);
     }
-    if (!is_empty(t->fd))
-        return ctl_failed("%s is not empty; nothing was changed", folder);
+    if (marked)
+        (void)unlinkat(t->fd, INCOMPLETE, 0);
     if (fchmod(t->fd, 0700) != 0)
         return ctl_failed("%s is not yours: %s", folder, strerror(errno));
     scoped_fd int mark = openat(t->fd, INCOMPLETE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);

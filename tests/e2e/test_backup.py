@@ -360,6 +360,22 @@ class Export(unittest.TestCase):
                              ["a=2F..=2Fb@acc.test/new"] * 2 + ["alice@acc.test/.=2E=2E=2F=2E=2E=2FSent/cur", "alice@acc.test/cur", "alice@acc.test/new"])
             self.assertTrue(found[2].endswith(":2,S") and found[3].endswith(":2,FS"), found)
 
+    def test_half_of_one_stays_known_as_such(self):
+        with House() as house:
+            half = house.top / "x" / "bob@acc.test" / "new"
+            half.mkdir(parents=True)
+            (house.top / "x" / "INCOMPLETE").write_bytes(b"")
+            for command in ("export", "backup", "export"):
+                done = run(house, command, "--to", str(house.top / "x"))
+                self.assertEqual((done.returncode, sorted(os.listdir(house.top / "x"))), (1, ["INCOMPLETE", "bob@acc.test"]), command)
+                self.assertIn("not finished", done.stderr)
+            run(house, "backup", "--to", str(house.top / "b"))
+            self.assertIn("not finished", run(house, "restore", "--from", str(house.top / "b"), dir=house.top / "x").stderr)
+            self.assertEqual(sorted(os.listdir(house.top / "x")), ["INCOMPLETE", "bob@acc.test"])
+            shutil.rmtree(house.top / "x" / "bob@acc.test")
+            self.assertEqual(run(house, "export", "--to", str(house.top / "x")).returncode, 0)
+            self.assertFalse((house.top / "x" / "INCOMPLETE").exists())
+
     @unittest.skipIf(os.getuid() != 0, "only root gives anything to anybody")
     def test_only_what_was_exported_changes_its_owner(self):
         """Whoever owns a folder above may put another one in the way before the export is given back to him."""
