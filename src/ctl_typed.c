@@ -61,7 +61,7 @@ static int read_password(struct secret *out_password)
     if (len == 0)
         code = ctl_failed("the password on standard input is empty");
     else if (len > LIMIT_SECRET)
-        code = ctl_failed("the password is longer than %u octets", LIMIT_SECRET);
+        code = ctl_failed("the password is longer than %u octets", LIMIT_SECRET); /* NOLINT(bugprone-branch-clone): what is too long is told first */
     else if (slice_has_control((struct slice){ text, len }) || !slice_is_utf8((struct slice){ text, len }))
         code = ctl_failed(
             "the password must be one line of UTF-8 text without control characters: no program could send it");

@@ -118,8 +118,8 @@ static bool show_command(const struct demo *demo, const char *group)
 
 static bool step_accounts(struct demo *demo)
 {
-    const char *const hanako[] = { "account", "add", HANAKO, "--password-stdin", "--pop-before-smtp", "--json", NULL };
-    const char *const taro[] = { "account", "add", TARO, "--password-stdin", "--json", NULL };
+    const char *const hanako[] = { "account", "add", HANAKO, "--password-stdin", "--pop-before-smtp", "--json", NULL }; /* NOLINT(bugprone-suspicious-missing-comma): HANAKO is two literals */
+    const char *const taro[] = { "account", "add", TARO, "--password-stdin", "--json", NULL }; /* NOLINT(bugprone-suspicious-missing-comma): TARO is two literals */
     json_t *one = command_json(demo, hanako, demo->hanako), *two = command_json(demo, taro, demo->taro);
     bool made = one && two;
     json_decref(one);
@@ -200,7 +200,7 @@ static bool apop(struct talk *talk, const char *name, const char *secret)
 
 static bool step_apop(struct demo *demo)
 {
-    const char *const words[] = { "device", "add", TARO, "--name", "scanner", "--allow", "all", "--json", NULL };
+    const char *const words[] = { "device", "add", TARO, "--name", "scanner", "--allow", "all", "--json", NULL }; /* NOLINT(bugprone-suspicious-missing-comma): TARO is two literals */
     struct talk talk;
     demo_say(demo,
         "    Taro's scanner knows nothing newer than APOP.  It gets a password of its own, made by the server:",

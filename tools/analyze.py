@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -82,7 +83,11 @@ def each(name, rows, analyze):
 def main():
     build_gcc, build_clang, *wanted = sys.argv[1:]
     tools = {"gcc": (build_gcc, gcc), "clang-tidy": (build_clang, tidy(build_clang)), "cppcheck": (build_gcc, cppcheck)}
-    return 1 if sum([each(name, commands(build), analyze) for name, (build, analyze) in tools.items() if not wanted or name in wanted]) else 0
+    wanted = wanted or list(tools)
+    for name in wanted:
+        if name not in tools or not shutil.which(name):
+            sys.exit(f"analyze: there is no {name} here; `tools/deps.sh analyze` installs gcc, clang-tidy and cppcheck")
+    return 1 if sum([each(name, commands(tools[name][0]), tools[name][1]) for name in wanted]) else 0
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ static bool crypt_once(struct slice verifier, const char *phrase, char out_hash[
     bool made = hash && *hash != '*' && strlen(hash) < VAULT_VERIFIER;
     memset(out_hash, 0, VAULT_VERIFIER);
     if (made)
-        memcpy(out_hash, hash, strlen(hash));
+        memcpy(out_hash, hash, strlen(hash)); /* NOLINT(bugprone-not-null-terminated-result): zeros are there */
     wipe(room, sizeof *room);
     release(room);
     return made;

@@ -231,7 +231,7 @@ enum status channel_put(struct channel *channel, const struct frame *frame)
     if (channel->lost)
         status = STATUS_AWAY;
     else if (channel->out.len - channel->out_at >= LIMIT_CHANNEL_OUT && !is_silent(frame))
-        status = STATUS_BUSY;
+        status = STATUS_BUSY; /* NOLINT(bugprone-branch-clone): two limits, one word */
     else if (fd >= 0 && frame->is_answer && channel->rider_count >= LIMIT_RIDERS)
         status = STATUS_BUSY;
     /* What is sent makes room once it is the greater part: each octet moves once at most. */

@@ -124,7 +124,7 @@ static void begin_transaction(struct client *c)
 
 static void after_hello(struct client *c)
 {
-    if (c->secured || c->job->tls == TLS_WISH_NONE) {
+    if (c->secured || c->job->tls == TLS_WISH_NONE) { /* NOLINT(bugprone-branch-clone): in the order of what is preferred */
         begin_transaction(c);
     } else if (c->offers.starttls) {
         client_say(c, S("STARTTLS\r\n"));
