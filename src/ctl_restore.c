@@ -73,7 +73,10 @@ static bool is_line(struct slice line)
 static int read_manifest(struct restore *r)
 {
     char path[FILE_PATH];
+    struct stat about;
     r->manifest = BUF(MANIFEST_MOST);
+    if (fstatat(r->from.fd, TREE_MANIFEST, &about, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(about.st_mode)) /* a pipe would hold us up */
+        return refuse(r, "this is no file:", S(TREE_MANIFEST));
     file_path(path, r->from.folder, TREE_MANIFEST);
     enum status status = file_read(path, &r->manifest);
     if (status == STATUS_NOT_FOUND)

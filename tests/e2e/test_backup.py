@@ -290,6 +290,26 @@ class Backup(unittest.TestCase):
                 house.ctl("queue", "release", "all")
                 until(lambda: len(sink.mails) == 1, what="what was released is sent")
 
+    def test_an_empty_database_is_no_new_one(self):
+        """One that was cut to nothing would have no row for any body: all of them would go as orphans."""
+        with filled() as house:
+            house.stop()
+            files = body_files(house)
+            self.assertEqual(len(files), 2)
+            os.truncate(house.dir / "store" / "ekirei.db", 0)
+            done = run(house, "serve")
+            self.assertEqual((done.returncode, body_files(house)), (1, files))
+            self.assertIn("is empty", done.stderr)
+            for command in (("account", "list"), ("check",), ("backup", "--to", str(house.top / "b"))):
+                self.assertEqual(run(house, *command).returncode, 1, command)
+            self.assertEqual(body_files(house), files)
+
+    def test_the_manifest_is_a_file(self):
+        with House(serve=False) as house:
+            (house.top / "b").mkdir()
+            os.mkfifo(house.top / "b" / "manifest.sha256")
+            self.assertIn("no whole backup", run(house, "restore", "--from", str(house.top / "b"), dir=house.top / "new").stderr)
+
     def test_nothing_is_moved_aside_that_may_be_in_use(self):
         with filled() as house:
             run(house, "backup", "--to", str(house.top / "b"))

@@ -186,8 +186,10 @@ static enum status run(struct sqlite *s, const char *sql, struct buf *why)
     return sqlite_status(s, code);
 }
 
-static enum status prepare_writer(struct sqlite *s, bool as_is, struct buf *why)
+static enum status prepare_writer(struct sqlite *s, const struct store_plan *plan, struct buf *why)
 {
+    if (!plan->create) /* no row for any body: all of them would be swept */
+        TRY(schema_is_made(s->db, &schema_steps, why));
     /* page_size first: it is fixed with the first page that is written.  wal_autocheckpoint is off everywhere, rest()
      * and commit() of this connection see to it. */
     TRY(run(s,
@@ -196,7 +198,7 @@ static enum status prepare_writer(struct sqlite *s, bool as_is, struct buf *why)
         "PRAGMA wal_autocheckpoint = 0;",
         why));
     sqlite_watch_log(s);
-    if (as_is)
+    if (plan->as_is)
         return schema_check(s->db, &schema_steps, why);
     TRY(schema_migrate(s->db, &schema_steps, why));
     sqlite_snapshot_end(s); /* one that was left behind */
@@ -230,7 +232,7 @@ static enum status open_store(struct sqlite *s, const struct store_plan *plan, s
     TRY(open_database(s, plan, why));
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_timeout(s->db, ORDINARY_WAIT);
-    status = plan->mode == STORE_WRITER ? prepare_writer(s, plan->as_is, why) : prepare_reader(s, why);
+    status = plan->mode == STORE_WRITER ? prepare_writer(s, plan, why) : prepare_reader(s, why);
     if (status != STATUS_OK && why->len == 0)
         SAY(why, "the store in %s cannot be opened: %s", plan->dir, status_name(status));
     return status;

@@ -154,6 +154,16 @@ static enum status run_steps(sqlite3 *db, const struct schema_steps *known, int 
     return run(db, "COMMIT", why);
 }
 
+enum status schema_is_made(sqlite3 *db, const struct schema_steps *known, struct buf *why)
+{
+    int version;
+    TRY(version_of(db, known, why, &version));
+    if (version > 0)
+        return STATUS_OK;
+    SAY(why, "the database is empty: it was cut, or put there by hand; nothing was changed; restore the last backup");
+    return STATUS_CORRUPT;
+}
+
 enum status schema_migrate(sqlite3 *db, const struct schema_steps *known, struct buf *why)
 {
     int version;

@@ -16,6 +16,8 @@ struct schema_steps {
 };
 extern const struct schema_steps schema_steps;
 
+/* Of any version; CORRUPT where there is nothing in it. */
+MUST_USE enum status schema_is_made(sqlite3 *db, const struct schema_steps *steps, struct buf *why);
 /* Brings the database to the last version in one transaction.  DENIED where the store is newer or not ours, with words
  * in `why`. */
 MUST_USE enum status schema_migrate(sqlite3 *db, const struct schema_steps *steps, struct buf *why);
