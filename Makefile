@@ -11,7 +11,7 @@
 #               and must be good; POWERCUT_SEED (1) chooses the life
 # make countdown  the n-th fault of each kind in each role of a whole server, once and for ever, until a scenario passes without it (an hour and
 #               more); COUNTDOWN_STRIDE=7 takes every seventh, COUNTDOWN_FLAGS="--kinds sync,limit --roles keeper" a part
-# make analyze  gcc -fanalyzer, clang-tidy and cppcheck over all that is in the program
+# make analyze  gcc -fanalyzer, clang-tidy and cppcheck over all that is in the program (6 min of processor time; not part of make test).  ANALYZERS=gcc for one
 # make bench    the load generator against ekirei and, where installed, Postfix + Dovecot; writes docs/bench.md.  BENCH=mail,idle makes these sections
 #               alone, BENCH=million the one that takes minutes, BENCH_FLAGS=--quick a short run that writes nothing
 # make bench-profile   where ekirei's time goes under that load, by perf; PROFILE="mail2 retr" for these cases alone
