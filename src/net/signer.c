@@ -35,6 +35,11 @@ struct key {
     enum purpose purpose;
     char name[SIGN_KEY_NAME];
     unsigned missed; /* sets without it */
+    unsigned holders;
+    /* The thread's: made ready for the scheme that was asked for last, since making ready costs a tenth of signing. */
+    const struct sign_scheme *scheme;
+    EVP_PKEY_CTX *context;
+    EVP_MD *digest;
 };
 
 struct stream {
@@ -134,11 +139,29 @@ enum status signer_check(const struct boot_pair *pair, size_t number, struct buf
     return STATUS_OK;
 }
 
+static void unready(struct key *key)
+{
+    EVP_PKEY_CTX_free(key->context);
+    EVP_MD_free(key->digest);
+    key->context = NULL;
+    key->digest = NULL;
+    key->scheme = NULL;
+}
+
+/* What the thread and the set hold; under the mutex. */
+static void let_go(struct key *key)
+{
+    if (--key->holders > 0)
+        return;
+    unready(key);
+    EVP_PKEY_free(key->key); /* wipes it */
+    release(key);
+}
+
 static void drop_key(struct key *key)
 {
     list_remove(&key->node);
-    EVP_PKEY_free(key->key); /* wipes it, once nobody signs with it any more */
-    release(key);
+    let_go(key);
 }
 
 static struct key *find_key(const struct list *keys, struct slice name)
@@ -168,6 +191,7 @@ static enum status open_all(const struct rows *pairs, struct list *keys, struct 
         }
         struct key *key = alloc(sizeof *key);
         *key = opened;
+        key->holders = 1;
         list_append(keys, &key->node);
     }
     return STATUS_OK;
@@ -201,18 +225,39 @@ enum status signer_take(struct signer *signer, const struct rows *pairs, struct 
 
 /* ---- using them ---- */
 
-static bool sign(EVP_PKEY *key, const struct sign_scheme *scheme, struct slice octets, unsigned char *out, size_t *out_len)
+static bool make_ready(struct key *key, const struct sign_scheme *scheme)
+{
+    unready(key);
+    key->digest = EVP_MD_fetch(NULL, scheme->digest, NULL);
+    key->context = EVP_PKEY_CTX_new_from_pkey(NULL, key->key, NULL);
+    bool ready = key->digest && key->context && EVP_PKEY_sign_init(key->context) == 1 && EVP_PKEY_CTX_set_signature_md(key->context, key->digest) == 1;
+    if (ready && scheme->padding == SIGN_PADDING_PSS)
+        ready = EVP_PKEY_CTX_set_rsa_padding(key->context, RSA_PKCS1_PSS_PADDING) == 1 && EVP_PKEY_CTX_set_rsa_pss_saltlen(key->context, RSA_PSS_SALTLEN_DIGEST) == 1;
+    if (ready)
+        key->scheme = scheme;
+    return ready;
+}
+
+/* Ed25519 and Ed448 hash by themselves, twice. */
+static bool sign_whole(EVP_PKEY *key, struct slice octets, unsigned char *out, size_t *out_len)
 {
     EVP_MD_CTX *context = EVP_MD_CTX_new();
-    EVP_PKEY_CTX *details;
-    bool ready = context && EVP_DigestSignInit_ex(context, &details, scheme->digest, NULL, NULL, key, NULL) == 1;
-    if (ready && scheme->padding == SIGN_PADDING_PSS)
-        ready = EVP_PKEY_CTX_set_rsa_padding(details, RSA_PKCS1_PSS_PADDING) == 1 && EVP_PKEY_CTX_set_rsa_pss_saltlen(details, RSA_PSS_SALTLEN_DIGEST) == 1;
-    size_t len = LIMIT_SIGNED;
-    bool made = ready && EVP_DigestSign(context, out, &len, (const unsigned char *)octets.ptr, octets.len) == 1;
+    bool made = context && EVP_DigestSignInit_ex(context, NULL, NULL, NULL, NULL, key, NULL) == 1 &&
+                EVP_DigestSign(context, out, out_len, (const unsigned char *)octets.ptr, octets.len) == 1;
     EVP_MD_CTX_free(context);
-    *out_len = len;
     return made;
+}
+
+static bool sign(struct key *key, const struct sign_scheme *scheme, struct slice octets, unsigned char *out, size_t *out_len)
+{
+    unsigned char hash[EVP_MAX_MD_SIZE];
+    unsigned int len;
+    *out_len = LIMIT_SIGNED;
+    if (!scheme->digest)
+        return sign_whole(key->key, octets, out, out_len);
+    if (key->scheme != scheme && !make_ready(key, scheme))
+        return false;
+    return EVP_Digest(octets.ptr, octets.len, hash, &len, key->digest, NULL) == 1 && EVP_PKEY_sign(key->context, out, out_len, hash, len) == 1;
 }
 
 /* Unpads in constant time: what has the wrong form or version gives random octets, others each time. */
@@ -254,14 +299,20 @@ static bool open_secret(const struct signer *signer, EVP_PKEY *key, const struct
     return true;
 }
 
-static EVP_PKEY *hold_key(struct signer *signer, struct slice name)
+static struct key *hold_key(struct signer *signer, struct slice name)
 {
     scoped_lock pthread_mutex_t *held = lock(&signer->mutex);
     struct key *key = find_key(&signer->keys, name);
     if (!key || key->purpose != PURPOSE_TLS)
         return NULL;
-    must(EVP_PKEY_up_ref(key->key) == 1);
-    return key->key;
+    key->holders++;
+    return key;
+}
+
+static void give_back_key(struct signer *signer, struct key *key)
+{
+    scoped_lock pthread_mutex_t *held = lock(&signer->mutex);
+    let_go(key);
 }
 
 /* MALFORMED: nobody who is himself asks that. */
@@ -270,14 +321,14 @@ static enum status use(struct signer *signer, const struct sign_ask *ask, unsign
     const struct sign_scheme *scheme = sign_scheme(ask->detail);
     if (ask->kind == SIGN_HANDSHAKE ? !scheme || !sign_is_handshake(ask->octets, scheme) : ask->kind != SIGN_OPEN || ask->detail > UINT16_MAX)
         return STATUS_MALFORMED;
-    EVP_PKEY *key = hold_key(signer, ask->key);
+    struct key *key = hold_key(signer, ask->key);
     if (!key)
         return STATUS_NOT_FOUND;
-    enum status status = EVP_PKEY_is_a(key, ask->kind == SIGN_HANDSHAKE ? scheme->key : "RSA") ? STATUS_OK : STATUS_MALFORMED;
+    enum status status = EVP_PKEY_is_a(key->key, ask->kind == SIGN_HANDSHAKE ? scheme->key : "RSA") ? STATUS_OK : STATUS_MALFORMED;
     *out_len = SIGN_SECRET;
-    if (status == STATUS_OK && !(ask->kind == SIGN_HANDSHAKE ? sign(key, scheme, ask->octets, out, out_len) : open_secret(signer, key, ask, out)))
+    if (status == STATUS_OK && !(ask->kind == SIGN_HANDSHAKE ? sign(key, scheme, ask->octets, out, out_len) : open_secret(signer, key->key, ask, out)))
         status = STATUS_IO;
-    EVP_PKEY_free(key);
+    give_back_key(signer, key);
     ERR_clear_error();
     return status;
 }
