@@ -164,6 +164,8 @@ void conn_open_session(struct conn *conn, const struct tls_facts *facts)
     conn->env = NULL;
 }
 
+static struct slice make_exporter(void *context) { return tls_exporter(context); }
+
 static void secured(struct conn *conn)
 {
     struct tls_view view = tls_view(conn->tls);
@@ -174,7 +176,8 @@ static void secured(struct conn *conn)
         .alpn = view.alpn,
         .resumed = view.resumed,
         .outdated = bindings.outdated,
-        .exporter = { bindings.exporter.octets, bindings.exporter.len },
+        .export = bindings.has_exporter ? make_exporter : NULL,
+        .context = conn->tls, /* closed after the session */
         .unique = { bindings.unique.octets, bindings.unique.len },
         .end_point = { bindings.end_point.octets, bindings.end_point.len },
         .peer_key = { bindings.peer_key.octets, bindings.peer_key.len } }; /* the session copies */

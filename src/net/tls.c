@@ -25,6 +25,7 @@ struct tls_context {
     uint32_t holders;
     SSL_CTX **of_pair; /* one a pair; the first is the default, and the client's only one */
     size_t pair_count;
+    struct tls_binding *end_points; /* one a pair */
     struct map names; /* of certificates, lower case -> SSL_CTX: fixed once open (C063) */
     struct buf alpn;
 };
@@ -35,6 +36,7 @@ struct tls {
     struct slice in;  /* what is left of the octets being fed */
     struct buf *wire; /* where records go during a call */
     const char *problem;
+    struct tls_binding exporter; /* once somebody has wanted it */
     bool ready, ended, broken;
 };
 
@@ -274,6 +276,7 @@ enum status tls_context_open(const struct tls_plan *plan, struct tls_context **o
     context->holders = 1;
     context->alpn = BUF(256);
     context->of_pair = alloc(plan->pair_count * sizeof(SSL_CTX *));
+    context->end_points = alloc(plan->pair_count * sizeof *context->end_points);
     context->pair_count = plan->pair_count;
     enum status status = buf_put(&context->alpn, plan->alpn);
     for (size_t i = 0; status == STATUS_OK && i < plan->pair_count; i++) {
@@ -282,6 +285,9 @@ enum status tls_context_open(const struct tls_plan *plan, struct tls_context **o
     }
     if (status == STATUS_OK && plan->min_version < TLS1_2_VERSION)
         prefer_rsa(context);
+    for (size_t i = 0; status == STATUS_OK && i < plan->pair_count; i++)
+        tls_bind_end_point(SSL_CTX_get0_certificate(context->of_pair[i]), &context->end_points[i]);
+    ERR_clear_error();
     if (status == STATUS_OK)
         *out_context = context;
     else
@@ -322,6 +328,7 @@ void tls_context_release(struct tls_context *context)
     for (size_t i = 0; i < context->pair_count; i++)
         SSL_CTX_free(context->of_pair[i]);
     release(context->of_pair);
+    release(context->end_points);
     map_done(&context->names);
     buf_done(&context->alpn);
     release(context);
@@ -465,19 +472,32 @@ struct tls_view tls_view(const struct tls *tls)
 }
 
 /* Where a session is resumed no certificate is sent: the client remembers the one that it saw under the name which the session bears. */
-static const X509 *certificate_sent(const struct tls *tls)
+static const struct tls_binding *end_point_shown(const struct tls *tls)
 {
-    if (!SSL_session_reused(tls->ssl))
-        return SSL_get_certificate(tls->ssl);
-    const char *name = SSL_SESSION_get0_hostname(SSL_get_session(tls->ssl));
-    SSL_CTX *ctx = name ? find_pair(tls->context, name) : NULL;
-    return SSL_CTX_get0_certificate(ctx ? ctx : tls->context->of_pair[0]);
+    const struct tls_context *context = tls->context;
+    SSL_CTX *ctx = SSL_get_SSL_CTX(tls->ssl);
+    if (SSL_session_reused(tls->ssl)) {
+        const char *name = SSL_SESSION_get0_hostname(SSL_get_session(tls->ssl));
+        ctx = name ? find_pair(context, name) : NULL;
+    }
+    size_t at = context->pair_count - 1;
+    while (at > 0 && context->of_pair[at] != ctx)
+        at--; /* who asked for no name of ours saw the first */
+    return &context->end_points[at];
 }
 
 struct tls_bindings tls_bindings(const struct tls *tls)
 {
     must(tls->ready && SSL_is_server(tls->ssl));
-    return tls_bind(tls->ssl, certificate_sent(tls));
+    return tls_bind(tls->ssl, end_point_shown(tls));
+}
+
+struct slice tls_exporter(struct tls *tls)
+{
+    must(tls->ready);
+    if (tls->exporter.len == 0)
+        tls_bind_exporter(tls->ssl, &tls->exporter);
+    return (struct slice){ tls->exporter.octets, tls->exporter.len };
 }
 
 const char *tls_problem(const struct tls *tls)

@@ -41,7 +41,7 @@ struct tls_binding {
     char octets[TLS_BINDING_OCTETS];
 };
 struct tls_bindings {
-    struct tls_binding exporter; /* tls-exporter (RFC 9266): TLS 1.3, or 1.2 with the extended master secret */
+    bool has_exporter;           /* tls-exporter (RFC 9266): TLS 1.3, or 1.2 with the extended master secret; tls_exporter() makes it */
     struct tls_binding unique;   /* tls-unique (RFC 5929 3): TLS 1.2 with the extended master secret */
     struct tls_binding end_point; /* tls-server-end-point (RFC 5929 4) */
     struct tls_binding peer_key; /* SHA-256 of the public key that the client proved to hold */
@@ -58,5 +58,6 @@ bool tls_is_ready(const struct tls *tls);                 /* the handshake is do
 bool tls_is_ended(const struct tls *tls);                 /* close_notify came (C068) */
 struct tls_view tls_view(const struct tls *tls);
 struct tls_bindings tls_bindings(const struct tls *tls);
+struct slice tls_exporter(struct tls *tls);               /* made at the first call, there until tls_close(); empty where there is none */
 const char *tls_problem(const struct tls *tls);           /* words for the log */
 void tls_close(struct tls *tls);

@@ -12,13 +12,22 @@
 
 _Static_assert(TLS_BINDING_OCTETS >= EVP_MAX_MD_SIZE, "any hash fits");
 
+/* RFC 7627 1, RFC 9266 4.2: without the extended master secret a man in the middle can make two connections with the same secrets. */
+static bool is_bound(const SSL *ssl)
+{
+    return SSL_version(ssl) == TLS1_2_VERSION && SSL_get_extms_support((SSL *)(uintptr_t)ssl) == 1;
+}
+
+static bool has_exporter(const SSL *ssl) { return SSL_version(ssl) >= TLS1_3_VERSION || is_bound(ssl); }
+
 /* The context is there and empty (RFC 9266 2): under TLS 1.2 that gives other octets than no context (RFC 5705 4). */
-static void bind_exporter(SSL *ssl, struct tls_binding *out)
+void tls_bind_exporter(SSL *ssl, struct tls_binding *out)
 {
     static const unsigned char nothing[1];
-    if (SSL_export_keying_material(ssl, (unsigned char *)out->octets, EXPORTER_OCTETS, EXPORTER_LABEL, sizeof EXPORTER_LABEL - 1,
+    if (has_exporter(ssl) && SSL_export_keying_material(ssl, (unsigned char *)out->octets, EXPORTER_OCTETS, EXPORTER_LABEL, sizeof EXPORTER_LABEL - 1,
             nothing, 0, 1) == 1)
         out->len = EXPORTER_OCTETS;
+    ERR_clear_error();
 }
 
 /* RFC 5929 3.1: the first Finished message of the handshake: the client's in a full one, the server's in a resumed one.  We are the server. */
@@ -32,16 +41,16 @@ static void bind_unique(SSL *ssl, struct tls_binding *out)
 
 /* RFC 5929 4.1: the hash of the certificate's own signature, but never MD5 or SHA-1; where that has no single hash, as Ed25519, there is no
  * binding. */
-static void bind_end_point(const X509 *sent, struct tls_binding *out)
+void tls_bind_end_point(const X509 *certificate, struct tls_binding *out)
 {
     int hash = NID_undef;
     unsigned int len;
-    if (!sent || X509_get_signature_info((X509 *)(uintptr_t)sent, &hash, NULL, NULL, NULL) != 1 || hash == NID_undef)
+    if (!certificate || X509_get_signature_info((X509 *)(uintptr_t)certificate, &hash, NULL, NULL, NULL) != 1 || hash == NID_undef)
         return;
     if (hash == NID_md5 || hash == NID_sha1)
         hash = NID_sha256;
     const EVP_MD *digest = EVP_get_digestbynid(hash);
-    if (digest && X509_digest(sent, digest, (unsigned char *)out->octets, &len) == 1)
+    if (digest && X509_digest(certificate, digest, (unsigned char *)out->octets, &len) == 1)
         out->len = (uint8_t)len;
 }
 
@@ -58,20 +67,15 @@ static void find_peer_key(const SSL *ssl, struct tls_binding *out)
     OPENSSL_free(info);
 }
 
-struct tls_bindings tls_bind(SSL *ssl, const X509 *sent)
+struct tls_bindings tls_bind(SSL *ssl, const struct tls_binding *end_point)
 {
-    struct tls_bindings bindings = { .exporter = { .len = 0 } };
     int version = SSL_version(ssl);
-    /* RFC 7627 1, RFC 9266 4.2: without the extended master secret a man in the middle can make two connections with the same secrets. */
-    bool is_bound = version == TLS1_2_VERSION && SSL_get_extms_support(ssl) == 1;
-    if (version >= TLS1_3_VERSION || is_bound)
-        bind_exporter(ssl, &bindings.exporter);
-    if (is_bound) /* under TLS 1.3 there is none (RFC 8446 C.5) */
+    struct tls_bindings bindings = { .has_exporter = has_exporter(ssl), .outdated = version < TLS1_2_VERSION };
+    if (is_bound(ssl)) /* under TLS 1.3 there is none (RFC 8446 C.5) */
         bind_unique(ssl, &bindings.unique);
     if (version >= TLS1_2_VERSION)
-        bind_end_point(sent, &bindings.end_point);
+        bindings.end_point = *end_point;
     find_peer_key(ssl, &bindings.peer_key);
-    bindings.outdated = version < TLS1_2_VERSION;
     ERR_clear_error();
     return bindings;
 }

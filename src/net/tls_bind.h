@@ -5,8 +5,11 @@
 
 #include "net/tls.h"
 
-/* `sent`: the certificate with which the server showed itself in this session, be it now or when the session that is resumed began. */
-struct tls_bindings tls_bind(SSL *ssl, const X509 *sent);
+/* `end_point`: of the certificate with which the server showed itself in this session, be it now or when the session that is resumed began. */
+struct tls_bindings tls_bind(SSL *ssl, const struct tls_binding *end_point);
+/* Without octets where there is none.  The first is of a connection, the second of a certificate. */
+void tls_bind_exporter(SSL *ssl, struct tls_binding *out);
+void tls_bind_end_point(const X509 *certificate, struct tls_binding *out);
 
 /* For contexts: clients are asked for a certificate; tickets are good only where the plan says the same. */
 void tls_ask_for_key(SSL_CTX *ctx);

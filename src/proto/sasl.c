@@ -86,7 +86,7 @@ static bool has_facts(const struct sasl_mechanism *row, const struct tls_facts *
 {
     if (row->needs == NEEDS_KEY)
         return tls->peer_key.len > 0;
-    return row->needs != NEEDS_BINDING || tls->exporter.len > 0 || tls->unique.len > 0 || tls->end_point.len > 0;
+    return row->needs != NEEDS_BINDING || tls->exporter.len > 0 || tls->export || tls->unique.len > 0 || tls->end_point.len > 0;
 }
 
 /* Clients take CRAM-MD5 and SCRAM-SHA-1 wherever they are announced, and neither works with a person's password: they are announced

@@ -101,6 +101,12 @@ static void scram(void **state)
     }
 }
 
+static struct slice make_exporter(void *context)
+{
+    ++*(int *)context;
+    return S("made when it is wanted");
+}
+
 static void scram_plus(void **state)
 {
     static const char *const names[] = { "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS" };
@@ -113,6 +119,13 @@ static void scram_plus(void **state)
         fresh(state); /* another channel: there is somebody between us */
         assert_false(talk(names[i], (struct client){ .password = keeper.password, .exporter = S("0123456789abcdef0123456789abcdeX") }));
         assert_string_equal(sasl.why, "channel-bindings-dont-match");
+        fresh(state); /* made when it is wanted, and no sooner */
+        int made = 0;
+        test_tls = (struct tls_facts){ .version = S("TLSv1.3"), .export = make_exporter, .context = &made };
+        assert_true(sasl_stand(sasl_find(slice_of(names[i])), &scene) >= SASL_ACCEPTED);
+        assert_int_equal(made, 0);
+        assert_true(talk(names[i], (struct client){ .password = keeper.password, .exporter = S("made when it is wanted") }));
+        assert_int_equal(made, 1);
         fresh(state); /* TLS 1.2 */
         test_tls = (struct tls_facts){ .version = S("TLSv1.2"), .unique = S("finished-mac") };
         assert_true(talk(names[i], (struct client){ .password = keeper.password, .unique = test_tls.unique }));

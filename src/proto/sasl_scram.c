@@ -55,7 +55,7 @@ static bool is_text(struct slice s) { return slice_is_utf8(s) && slice_find(s, '
 static struct slice binding_data(const struct tls_facts *tls, struct slice name)
 {
     if (slice_equal(name, S("tls-exporter")))
-        return tls->exporter;
+        return tls->export ? tls->export(tls->context) : tls->exporter;
     if (slice_equal(name, S("tls-unique")))
         return tls->unique;
     return slice_equal(name, S("tls-server-end-point")) ? tls->end_point : NO_SLICE;

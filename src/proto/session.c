@@ -49,7 +49,7 @@ static void take_facts(struct session *s, const struct tls_facts *facts)
     s->is_secured = true;
     s->tls = (struct tls_facts){ .version = kept(s, facts->version), .cipher = kept(s, facts->cipher),
         .sni = kept(s, facts->sni), .alpn = kept(s, facts->alpn), .resumed = facts->resumed, .outdated = facts->outdated,
-        .exporter = kept(s, facts->exporter), .unique = kept(s, facts->unique), .end_point = kept(s, facts->end_point),
+        .exporter = kept(s, facts->exporter), .export = facts->export, .context = facts->context, .unique = kept(s, facts->unique), .end_point = kept(s, facts->end_point),
         .peer_key = kept(s, facts->peer_key) };
 }
 

@@ -46,6 +46,8 @@ struct tls_facts {
     bool outdated;                   /* TLS 1.0 or 1.1 (RFC 8996): as good as none for a person's password */
     /* Channel bindings; empty where this connection has none that is safe.  Octets. */
     struct slice exporter;           /* tls-exporter: RFC 9266 */
+    struct slice (*export)(void *context); /* makes it where it is wanted, since it is dear and seldom is; NULL: what stands above */
+    void *context;                   /* lives as long as the session, as what export() returns does */
     struct slice unique;             /* tls-unique: RFC 5929 3, only TLS 1.2 with the extended master secret (RFC 7627) */
     struct slice end_point;          /* tls-server-end-point: RFC 5929 4 */
     struct slice peer_key;           /* SHA-256 of the public key that the client proved to hold; empty: none */
