@@ -19,6 +19,9 @@
 #define RECORD_ADDS 64u    /* octets that a record adds at most: header, nonce, padding, tag */
 /* Forward secrecy first; plain RSA stays for port 25, where the other choice would be no encryption at all.  No DHE:
  * its cost falls on the server. */
+/* RFC 8446 9.1.  The one of 128 bits first: what agrees on its key (X25519) and proves who it is has no more, and SHA-256 costs a third less than SHA-384 where CPUs know it;
+ * a handshake makes some forty of them. */
+#define CIPHERS_OF_TLS13     "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define CIPHERS_BEFORE_TLS13 "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:RSA+AESGCM:RSA+AES:!aNULL:!PSK:!SRP:!DSS:!aDH"
 
 struct tls_context {
@@ -236,7 +239,7 @@ static SSL_CTX *make_context(struct tls_context *context, const struct tls_plan 
     if (plan->min_version < TLS1_2_VERSION)
         SSL_CTX_set_security_level(ctx, 0); /* they sign with MD5 and SHA-1 (RFC 2246 7.4.3) */
     must(SSL_CTX_set_min_proto_version(ctx, (int)plan->min_version) == 1);
-    must(SSL_CTX_set_cipher_list(ctx, CIPHERS_BEFORE_TLS13) == 1);
+    must(SSL_CTX_set_cipher_list(ctx, CIPHERS_BEFORE_TLS13) == 1 && SSL_CTX_set_ciphersuites(ctx, CIPHERS_OF_TLS13) == 1);
     SSL_CTX_set_options(ctx,
         SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);

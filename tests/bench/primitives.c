@@ -1,6 +1,6 @@
 /* primitives.c - what TLS costs at least: full handshakes between two ends in memory, of which only the server's CPU is
- * counted, and its single steps. Same library, same certificate and key, same settings as a mail server's: TLS 1.3,
- * X25519, one ticket. */
+ * counted, and its single steps. Same library, same certificate and key, same settings as ekirei's: TLS 1.3, X25519,
+ * AES-128 and SHA-256, one ticket. */
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -25,6 +25,8 @@ static SSL_CTX *server_context(void)
         fail("certificate and key", plan.certificate);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(ctx, 1);
+    if (SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256") != 1)
+        fail("cipher suite", "TLS_AES_128_GCM_SHA256");
     return ctx;
 }
 
