@@ -192,6 +192,30 @@ static void test_what_the_writer_remembers(void **state)
     assert_int_equal(0, look(c, c->store));
 }
 
+/* Numbers at their end: one more must not be more than a column holds. */
+static void test_numbers_at_their_end(void **state)
+{
+    static const char *const sql[] = { "UPDATE mailbox SET highestmodseq = 9223372036854775807 WHERE id = 1",
+        "UPDATE mailbox SET messages = 9223372036854775807, octets = 9223372036854775807 WHERE id = 1",
+        "UPDATE mailbox SET uidnext = 9223372036854775807 WHERE id = 1", "UPDATE meta SET value = 9223372036854775807" };
+    struct contract *c = *state;
+    uint32_t id = 1;
+    fill(c);
+    contract_close(c);
+    for (size_t i = 0; i < sizeof sql / sizeof *sql; i++) {
+        run_sql(c, sql[i]);
+        open_as_is(c);
+        contract_begin(c);
+        enum status status = contract_deliver(c, 7, 500, &id, 1);
+        if (status == STATUS_OK)
+            status = c->v->commit(c->store);
+        else
+            c->v->rollback(c->store);
+        assert_true(status == STATUS_OK || status == STATUS_TOO_BIG || status == STATUS_CORRUPT);
+        contract_close(c);
+    }
+}
+
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
 static void put_file(const struct contract *c, const char *name, bool is_old)
@@ -298,6 +322,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_damage),
         TEST(test_what_the_writer_remembers),
+        TEST(test_numbers_at_their_end),
         TEST(test_files),
         TEST(test_bodies_that_are_not_there),
         TEST(test_spoilt_pages),

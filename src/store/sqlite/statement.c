@@ -162,9 +162,10 @@ enum status sqlite_run_sql(struct sqlite *s, const char *sql)
 
 uint64_t sqlite_number(sqlite3_stmt *statement, int column)
 {
-    int64_t number = sqlite3_column_int64(statement, column);
-    return number < 0 ? 0
-                      : (uint64_t)number; /* we never store one below zero: a spoiled file must not become a huge one */
+    /* We store none below zero, and none that counting could bring near the end: a spoiled file must not become a huge number here, nor
+     * one that cannot be written back when one is added. */
+    int64_t number = sqlite3_column_int64(statement, column), most = INT64_MAX / 2;
+    return number < 0 ? 0 : (uint64_t)(number > most ? most : number);
 }
 
 uint32_t sqlite_number32(sqlite3_stmt *statement, int column)
