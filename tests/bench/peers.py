@@ -187,7 +187,7 @@ service anvil {{
     def main_cf(self):
         return f"""{postfix_main(self.top)}myhostname = mail.{DOMAIN}
 mynetworks = 127.0.0.0/8
-virtual_mailbox_domains = {DOMAIN}
+virtual_mailbox_domains = {DOMAIN} {HASH_DOMAIN}
 virtual_mailbox_maps = static:present
 virtual_transport = lmtp:inet:{HOST}:{self.lmtp}
 lmtp_destination_concurrency_limit = 20
