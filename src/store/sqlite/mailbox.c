@@ -62,9 +62,12 @@ enum status sqlite_inbox(struct sqlite *s, uint32_t account, struct inbox **out_
         TRY(sqlite_step(s, select, &row));
         if (!row)
             return STATUS_NOT_FOUND;
+        int64_t mailbox = sqlite3_column_int64(select, 0);
+        if (mailbox <= 0) /* we give out none such */
+            return sqlite_status(s, SQLITE_CORRUPT);
         inbox = alloc(sizeof *inbox);
         list_init(&inbox->dirty);
-        inbox->mailbox = sqlite3_column_int64(select, 0);
+        inbox->mailbox = mailbox;
         inbox->uidnext = sqlite_number(select, 1);
         inbox->modseq = sqlite_number(select, 2);
         inbox->messages = sqlite_number(select, 3);
