@@ -1,7 +1,9 @@
 #include "store/body.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +17,6 @@
 #define FOLDER     "bodies"
 #define NAME_START (sizeof FOLDER "/ab/" - 1) /* octets before the name proper */
 #define NAME_HEX   32                         /* 128 random bits: a name never meets another */
-#define FOLDERS    256                        /* "00" to "ff" */
 
 static enum status status_of_errno(int error)
 {
@@ -63,7 +64,7 @@ enum status body_store_open(struct body_store *out_bodies, const char *store_dir
         return status;
     }
     out_bodies->dir = dir;
-    for (size_t i = 0; i < FOLDERS; i++)
+    for (size_t i = 0; i < BODY_FOLDERS; i++)
         out_bodies->settled[i] = false;
     return STATUS_OK;
 }
@@ -150,7 +151,7 @@ static enum status settle_folder(struct body_store *bodies, const char *folder)
 {
     char *end;
     unsigned long number = strtoul(folder + sizeof FOLDER, &end, 16);
-    must(number < FOLDERS && *end == '\0');
+    must(number < BODY_FOLDERS && *end == '\0');
     TRY(sync_folder(bodies->dir, folder));
     if (bodies->settled[number])
         return STATUS_OK;
@@ -268,6 +269,27 @@ enum status body_file_link(struct body_store *bodies, struct slice name, const c
         return status_of_errno(errno);
     *slash = '/';
     return linkat(bodies->dir, path, bodies->dir, there, 0) == 0 ? STATUS_OK : status_of_errno(errno);
+}
+
+enum status body_file_each(struct body_store *bodies, unsigned folder, enum status (*each)(void *context, const char *name), void *context)
+{
+    char path[16], name[sizeof path + NAME_MAX + 1];
+    must(folder < BODY_FOLDERS);
+    snprintf(path, sizeof path, FOLDER "/%02x", folder & 0xff);
+    int fd = openat(bodies->dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? STATUS_OK : STATUS_IO;
+    DIR *dir = fdopendir(fd);
+    must(dir);
+    enum status status = STATUS_OK;
+    for (struct dirent *entry; status == STATUS_OK && (entry = readdir(dir));) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        snprintf(name, sizeof name, "%s/%s", path, entry->d_name);
+        status = each(context, name);
+    }
+    closedir(dir);
+    return status;
 }
 
 enum status body_file_remove(struct body_store *bodies, struct slice name)

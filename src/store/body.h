@@ -8,10 +8,12 @@
 
 #include "base/buf.h"
 
+#define BODY_FOLDERS 256u    /* "00" to "ff" */
+
 /* All paths are relative to the store's folder, opened once before rights are dropped. */
 struct body_store {
     int dir;
-    atomic_bool settled[256]; /* this process knows that the folder's own name is on the disk */
+    atomic_bool settled[BODY_FOLDERS]; /* this process knows that the folder's own name is on the disk */
 };
 MUST_USE enum status body_store_open(struct body_store *out_bodies, const char *store_dir);
 void body_store_close(struct body_store *bodies);
@@ -34,4 +36,6 @@ MUST_USE enum status body_file_size(struct body_store *bodies, struct slice name
 /* Gives it a second name below `folder`, a folder of the store; EXISTS, NOT_FOUND. */
 MUST_USE enum status body_file_link(struct body_store *bodies, struct slice name, const char *folder);
 bool body_is_name(struct slice name); /* has it the form of ours? */
+/* Calls `each` with the name of all that lies in the folder of that number, ours or not, while it says OK; a folder that is not there is empty. */
+MUST_USE enum status body_file_each(struct body_store *bodies, unsigned folder, enum status (*each)(void *context, const char *name), void *context);
 MUST_USE enum status body_file_remove(struct body_store *bodies, struct slice name);

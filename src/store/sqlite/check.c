@@ -1,11 +1,7 @@
 /* check.c - what must be true of the rows and the files, a slice at a time; repair.c puts right what can be.
  *
  * Most of it is SQL whose rows are findings: found, id, uid, have, want, address, mailbox, detail. */
-#include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
 
 #include "base/must.h"
@@ -354,9 +350,12 @@ bool sqlite_is_orphan_file(struct sqlite *s, const char *name)
            (!s->is_served || (wall)(about.st_mtime + FILE_AGE) * 1000 < clock_wall());
 }
 
-static enum status look_at_file(struct looking *l, const char *name)
+static enum status look_at_file(void *context, const char *name)
 {
+    struct looking *l = context;
     struct check_row row = { .detail = slice_of(name) };
+    if (is_full(l))
+        return STATUS_OK; /* so many of one folder are enough */
     l->out->done++;
     if (!body_is_name(row.detail))
         row.found = FOUND_FOREIGN_FILE;
@@ -365,29 +364,14 @@ static enum status look_at_file(struct looking *l, const char *name)
     return row.found ? add(l, &row) : STATUS_OK;
 }
 
-/* One of the 256 folders in a slice. */
+/* One of the folders in a slice. */
 static enum status look_at_files(struct looking *l)
 {
-    char folder[16], name[300];
-    if (l->ask->at > 255)
+    if (l->ask->at >= BODY_FOLDERS)
         return STATUS_OK;
-    snprintf(folder, sizeof folder, "bodies/%02x", (unsigned)l->ask->at);
     l->out->at = l->ask->at + 1;
-    l->out->more = l->out->at < 256;
-    int fd = openat(l->s->bodies.dir, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? STATUS_OK : STATUS_IO;
-    DIR *dir = fdopendir(fd);
-    must(dir);
-    enum status status = STATUS_OK;
-    for (struct dirent *entry; status == STATUS_OK && !is_full(l) && (entry = readdir(dir));) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        snprintf(name, sizeof name, "%s/%s", folder, entry->d_name);
-        status = look_at_file(l, name);
-    }
-    closedir(dir);
-    return status;
+    l->out->more = l->out->at < BODY_FOLDERS;
+    return body_file_each(&l->s->bodies, (unsigned)l->ask->at, look_at_file, l);
 }
 
 /* ---- where a body is used ---------------------------------------------------------------------------------------- */

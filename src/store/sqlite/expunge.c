@@ -1,12 +1,4 @@
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "base/must.h"
-#include "base/scoped.h"
 #include "store/sqlite/sqlite.h"
 
 /* One mailbox's messages from ?2 to ?3, as sets: a hundred thousand messages are a handful of statements. */
@@ -185,43 +177,22 @@ void sqlite_doomed_unlink(struct sqlite *s)
     buf_clear(&s->doomed);
 }
 
-static enum status sweep_file(struct sqlite *s, const char *name)
+static enum status sweep_file(void *context, const char *name)
 {
+    struct sqlite *s = context;
     scoped_statement *select = NULL;
+    if (!body_is_name(slice_of(name)))
+        return STATUS_OK; /* not ours to remove */
     TRY(sqlite_query(s, "SELECT 1 FROM blob WHERE file = ?1", &select));
     sqlite_bind_text(select, 1, slice_of(name));
     bool row;
     TRY(sqlite_step(s, select, &row));
-    if (!row && body_file_remove(&s->bodies, slice_of(name)) == STATUS_IO)
-        return STATUS_IO; /* what has not our form of a name is not ours to remove */
-    return STATUS_OK;
-}
-
-static enum status sweep_folder(struct sqlite *s, const char *folder)
-{
-    int fd = openat(s->bodies.dir, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? STATUS_OK : STATUS_IO;
-    DIR *dir = fdopendir(fd);
-    must(dir);
-    enum status status = STATUS_OK;
-    for (struct dirent *entry; status == STATUS_OK && (entry = readdir(dir));) {
-        char name[80];
-        if (entry->d_name[0] != '.' && strlen(entry->d_name) < 60) {
-            snprintf(name, sizeof name, "%.10s/%.60s", folder, entry->d_name);
-            status = sweep_file(s, name);
-        }
-    }
-    closedir(dir);
-    return status;
+    return !row && body_file_remove(&s->bodies, slice_of(name)) == STATUS_IO ? STATUS_IO : STATUS_OK;
 }
 
 enum status sqlite_sweep_files(struct sqlite *s)
 {
-    for (unsigned i = 0; i < 256; i++) {
-        char folder[16];
-        snprintf(folder, sizeof folder, "bodies/%02x", i);
-        TRY(sweep_folder(s, folder));
-    }
+    for (unsigned folder = 0; folder < BODY_FOLDERS; folder++)
+        TRY(body_file_each(&s->bodies, folder, sweep_file, s));
     return STATUS_OK;
 }

@@ -2,11 +2,6 @@
  *
  * Nothing here touches a body that something refers to.  A message whose body is gone leaves its mailbox as if it had been
  * removed: its UID stays used, and the mailbox's modseq grows. */
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-
 #include "base/must.h"
 #include "base/random.h"
 #include "store/sqlite/sqlite.h"
@@ -79,35 +74,30 @@ static enum status run_step(struct sqlite *s, const char *sql, wall now, uint32_
     return STATUS_OK;
 }
 
+struct dooming {
+    struct sqlite *s;
+    uint32_t count;
+};
+
 /* They go once the transaction is through.  More than can be remembered: the next repair finds the rest. */
-static enum status doom_files(struct sqlite *s, const char *folder, uint32_t *count)
+static enum status doom_file(void *context, const char *name)
 {
-    char name[300];
-    int fd = openat(s->bodies.dir, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? STATUS_OK : STATUS_IO;
-    DIR *dir = fdopendir(fd);
-    must(dir);
-    enum status status = STATUS_OK;
-    for (struct dirent *entry; status == STATUS_OK && (entry = readdir(dir));) {
-        snprintf(name, sizeof name, "%s/%s", folder, entry->d_name);
-        struct slice text = slice_of(name);
-        if (!body_is_name(text) || !sqlite_is_orphan_file(s, name) || s->doomed.max - s->doomed.len <= text.len)
-            continue;
-        status = buf_put(&s->doomed, text);
-        if (status == STATUS_OK)
-            status = buf_put_byte(&s->doomed, '\0');
-        ++*count;
-    }
-    closedir(dir);
-    return status;
+    struct dooming *dooming = context;
+    struct sqlite *s = dooming->s;
+    struct slice text = slice_of(name);
+    if (!body_is_name(text) || !sqlite_is_orphan_file(s, name) || s->doomed.max - s->doomed.len <= text.len)
+        return STATUS_OK;
+    TRY(buf_put(&s->doomed, text));
+    dooming->count++;
+    return buf_put_byte(&s->doomed, '\0');
 }
 
 enum status sqlite_repair(struct store *store, wall now, struct arena *arena, struct answer_repair *out)
 {
     struct sqlite *s = sqlite_of(store);
     struct repair_row *rows = arena_take_rows(arena, STEPS + 1, sizeof *rows);
-    uint32_t filled = 0, files = 0;
+    struct dooming dooming = { .s = s };
+    uint32_t filled = 0;
     if (!rows)
         return STATUS_TOO_BIG;
     TRY(sqlite_writing(s));
@@ -118,13 +108,10 @@ enum status sqlite_repair(struct store *store, wall now, struct arena *arena, st
         if (changed > 0 && steps[at].found)
             rows[filled++] = (struct repair_row){ .found = (uint8_t)steps[at].found, .count = changed };
     }
-    for (unsigned i = 0; i < 256; i++) {
-        char folder[16];
-        snprintf(folder, sizeof folder, "bodies/%02x", i);
-        TRY(doom_files(s, folder, &files));
-    }
-    if (files > 0)
-        rows[filled++] = (struct repair_row){ .found = FOUND_ORPHAN_FILE, .count = files };
+    for (unsigned folder = 0; folder < BODY_FOLDERS; folder++)
+        TRY(body_file_each(&s->bodies, folder, doom_file, &dooming));
+    if (dooming.count > 0)
+        rows[filled++] = (struct repair_row){ .found = FOUND_ORPHAN_FILE, .count = dooming.count };
     *out = (struct answer_repair){ .rows = { rows, filled } };
     return STATUS_OK;
 }

@@ -51,7 +51,7 @@ static void remove_folder(struct sqlite *s)
 {
     if (faccessat(s->bodies.dir, STORE_SNAPSHOT, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
         return;
-    for (unsigned i = 0; i < 256; i++) {
+    for (unsigned i = 0; i < BODY_FOLDERS; i++) {
         char folder[32];
         snprintf(folder, sizeof folder, BODIES "/%02x", i);
         empty_folder(s, folder);
